@@ -1,0 +1,18 @@
+# One line per target. Everything runs in $(VENV): the active virtual environment, or .venv, made on first use.
+VENV ?= $(or $(VIRTUAL_ENV),.venv)
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+.PHONY: install repro test slow lint report smoke bench
+install: $(VENV)/.qdr-installed  ## create the environment and install qdr with the pinned versions
+repro: install   ; dvc repro                                                    ## the whole pipeline
+test: install    ; pytest -n 2 --doctest-modules qdr tests -m "not slow" -q     ## fast tests and doctests
+slow: install    ; pytest -n 2 tests -m slow -q                                 ## slow tests
+lint: install    ; ruff check . && ruff format --check . && mypy && lint-imports ## style, types, floors
+report: install  ; dvc repro --single-item tables figures speed                 ## tables and figures from results/ alone
+smoke: install   ; sh .ci/smoke                                                 ## the whole pipeline, shortened, in a copy
+bench: install   ; pytest benchmarks -q                                         ## performance checks
+
+$(VENV)/.qdr-installed: pyproject.toml constraints.txt
+	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,1 @@
+"""Quantization-aware Distilled Restoration: benchmark suite and reference implementation."""

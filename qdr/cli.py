@@ -1,0 +1,191 @@
+"""The `qdr` command: the verbs, nothing else.
+
+Each verb imports what it needs when it runs, so that `qdr --help` answers at once. Exit codes: 0 done, 2 a mistake in
+the input or the environment (one line on stderr; QDR_TRACEBACK=1 shows the traceback), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from qdr.errors import QdrError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb and return the exit code."""
+    options = parser().parse_args(arguments)
+    verb: Callable[[argparse.Namespace], None] = options.verb
+    try:
+        verb(options)
+    except QdrError as error:
+        if os.environ.get("QDR_TRACEBACK"):
+            raise
+        print(f"qdr: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if os.environ.get("QDR_TRACEBACK") or error.errno is None:
+            raise
+        print(f"qdr: error: {error.filename or 'file system'}: {error.strerror}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("qdr: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, in the order of the pipeline."""
+    about = "Quantization-aware Distilled Restoration: benchmark suite and reference implementation."
+    top = argparse.ArgumentParser(prog="qdr", description=about)
+    verbs = top.add_subparsers(required=True, metavar="VERB")
+
+    def verb(name: str, function: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=text, description=text)
+        added.set_defaults(verb=function)
+        return added
+
+    profile = verb("profile", _profile, "show the active profile, or make another one active (checked first)")
+    profile.add_argument("name", nargs="?", help="embedded, public or paper")
+    verb("fetch", _fetch, "fetch one source of images and check it").add_argument("source")
+    verb("scenes", _scenes, "render the procedural clean scenes")
+    verb("prepare", _prepare, "make the image pairs of a task").add_argument("task")
+    train = verb("train", _train, "train, fine-tune or quantize one model")
+    train.add_argument("task")
+    train.add_argument("method")
+    train.add_argument("--bits", default="FP32", help="FP32, W8A8 or W4A4")
+    train.add_argument("--images", default="all", help="all, or how many training images to use")
+    train.add_argument("--seed", type=int, default=0)
+    verb("export", _export, "write the ONNX files of a task").add_argument("task")
+    verb("evaluate", _evaluate, "measure the quality of every model of a task, from its engine").add_argument("task")
+    verb("parity", _parity, "compare engines with fake quantization").add_argument("task")
+    verb("bench", _bench, "measure latency, each engine in processes of its own")
+    verb("jetson", _jetson, "build and time TensorRT engines, or record why not")
+    verb("collect", _collect, "gather the rows of all tasks in results/")
+    report = verb("report", _report, "draw tables and figures from results/")
+    report.add_argument("what", choices=["tables", "figures", "speed"])
+    restore = verb("restore", _restore, "restore one image with an exported model")
+    restore.add_argument("model", type=Path, help="an ONNX file of `qdr export`")
+    restore.add_argument("image", type=Path)
+    restore.add_argument("output", type=Path)
+    restore.add_argument("--engine", default="openvino", help="openvino, onnxruntime or tensorrt")
+    return top
+
+
+def _profile(options: argparse.Namespace) -> None:
+    from qdr import config, paths
+
+    if options.name is not None:
+        source = config.profile_path(options.name)
+        config.load(source)
+        with paths.replacing(paths.project_root() / "params.yaml") as temporary:
+            temporary.write_bytes(source.read_bytes())
+    active = config.load()
+    print(f"{active.profile}: {', '.join(active.tasks)}; blocks {', '.join(active.blocks)}; start with `dvc repro`")
+
+
+def _task(options: argparse.Namespace) -> str:
+    from qdr import config
+    from qdr.errors import check_choice
+
+    return check_choice("task", options.task, config.load().tasks)
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from qdr.data.fetch import fetch
+
+    fetch(options.source)
+
+
+def _scenes(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.data.scenes import make_scenes
+
+    make_scenes(config.load())
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.data.prepare import prepare
+
+    prepare(config.load(), _task(options))
+
+
+def _train(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.errors import check_choice
+    from qdr.train.methods import Run
+    from qdr.train.run import make
+
+    check_choice("bits", options.bits, config.BITS)
+    if options.images != "all" and not (options.images.isdigit() and int(options.images) > 0):
+        raise QdrError(f"--images must be 'all' or a positive number, got {options.images!r}")
+    make(config.load(), Run(_task(options), options.method, options.bits, options.images, options.seed))
+
+
+def _export(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.export.models import export_task
+
+    export_task(config.load(), _task(options))
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.evaluate.restore import evaluate
+    from qdr.evaluate.samples import write_samples
+
+    evaluate(config.load(), _task(options))
+    write_samples(config.load(), options.task)
+
+
+def _parity(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.evaluate.parity import parity
+
+    parity(config.load(), _task(options))
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.bench.latency import bench
+
+    bench(config.load())
+
+
+def _jetson(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.bench.jetson import jetson
+
+    jetson(config.load())
+
+
+def _collect(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.evaluate.collect import collect
+
+    collect(config.load())
+
+
+def _report(options: argparse.Namespace) -> None:
+    from qdr import paths
+    from qdr.report import figures, tables
+
+    root = paths.project_root()
+    if options.what in ("tables", "speed"):
+        (tables.write_speed if options.what == "speed" else tables.write_all)(paths.results(), root / "paper_tables")
+    if options.what in ("figures", "speed"):
+        (figures.write_speed if options.what == "speed" else figures.write_all)(paths.results(), root / "figures")
+
+
+def _restore(options: argparse.Namespace) -> None:
+    from qdr.runtimes.restore_file import restore_file
+
+    restore_file(options.model, options.image, options.output, options.engine)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+"""The typed, frozen configuration: params.yaml, read strictly.
+
+`params.yaml` is the active profile, a verbatim copy of `profiles/<name>.yaml` made by `qdr profile use <name>`, so that
+DVC sees every parameter and one file says what a run is. Loading refuses unknown keys (naming the nearest), missing
+keys, wrong types and values outside their range; every field below is read by some stage.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from qdr.errors import QdrError, check_choice, nearest
+from qdr.paths import project_root
+
+TASKS = ("lowlight", "dehaze", "derain", "denoise")
+METHODS = (
+    "input",
+    "fp32",
+    "fp32-tuned",
+    "ptq",
+    "qat",
+    "qat-kd-decoder",
+    "qdr",
+    "qdr-no-dfd",
+    "qdr-no-lmr",
+    "qdr-no-ldg",
+    "fp32-no-ldg",
+)
+BITS = ("FP32", "W8A8", "W4A4")
+PLACES = ("bottleneck", "encoder", "decoder", "all")
+OBSERVERS = ("minmax", "mse")
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """Procedural scenes: side in pixels and how many per split."""
+
+    size: int
+    train: int
+    validation: int
+    heldout: int
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where clean and paired images come from.
+
+    `train` is "scenes" or a source of clean images; `test` maps each task to the source of its test images (clean
+    sources are degraded by `qdr.data.degrade`, paired sources are taken as they are). `test_scale` shrinks clean test
+    photographs by this integer factor, which removes JPEG traces from the target.
+    """
+
+    train: str
+    test: dict[str, str]
+    test_scale: int
+    scenes: SceneConfig
+    seed: int
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The Edge-Friendly Model: channels per level (level 0 at half resolution) and residual blocks per level."""
+
+    channels: list[int]
+    blocks: list[int]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training schedule: AdamW, linear warm-up, cosine decay to zero, patches in pixels."""
+
+    steps: int
+    batch: int
+    patch: int
+    lr: float
+    warmup: int
+    weight_decay: float
+    bf16: bool
+    log_every: int
+    save_every: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class QuantConfig:
+    """Calibration on this many images, and the learning rate of the log-scales in training."""
+
+    calibration: int
+    observer: str
+    lr_scales: float
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """Distillation. `share` is LMR's target ratio of distillation to reconstruction gradient at the bottleneck;
+    `weight` is the fixed weight used where LMR is off; `lr_magnitudes` is LMR's own learning rate and `every` the
+    number of steps between two measurements of the gradient magnitudes.
+    """
+
+    share: float
+    weight: float
+    lr_magnitudes: float
+    every: int
+
+
+@dataclass(frozen=True)
+class BlockConfig:
+    """One block of experiments: the product of its lists. An entry of `images` is "all" or a number of images."""
+
+    tasks: list[str]
+    methods: list[str]
+    bits: list[str]
+    images: list[str]
+    seeds: list[int]
+
+
+@dataclass(frozen=True)
+class StatsConfig:
+    """Paired bootstrap over images: resamples and two-sided confidence level."""
+
+    resamples: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """Latency protocol: which task's models, image side, threads, batch, untimed and timed calls, repeats in turn."""
+
+    task: str
+    side: int
+    batch: int
+    threads: int
+    warmup: int
+    calls: int
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole profile."""
+
+    profile: str
+    threads: int
+    tasks: list[str]
+    sources: list[str]
+    data: DataConfig
+    model: ModelConfig
+    fp32: TrainConfig
+    tune: TrainConfig
+    quant: QuantConfig
+    distill: DistillConfig
+    blocks: dict[str, BlockConfig]
+    stats: StatsConfig
+    bench: BenchConfig
+
+    def as_dict(self) -> dict[str, Any]:
+        """The effective configuration as plain data."""
+        return dataclasses.asdict(self)
+
+
+T = TypeVar("T")
+
+
+def build(cls: type[T], data: object, where: str = "") -> T:
+    """Make a frozen dataclass from plain data, strictly.
+
+    Raises:
+        QdrError: on an unknown key (with the nearest valid one), a missing key or a value of the wrong type.
+    """
+    if not isinstance(data, dict):
+        raise QdrError(f"{where or 'the configuration'} must be a mapping, got {type(data).__name__}")
+    hints = typing.get_type_hints(cls)
+    prefix = f"{where}." if where else ""
+    for key in data:
+        if key not in hints:
+            raise QdrError(f"unknown key {prefix}{key!s}: {nearest(str(key), hints)}")
+    missing = [f"{prefix}{key}" for key in hints if key not in data]
+    if missing:
+        raise QdrError(f"missing key {', '.join(missing)}")
+    return cls(**{key: _value(hints[key], data[key], f"{prefix}{key}") for key in hints})
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return build(kind, value, where)
+    origin = typing.get_origin(kind)
+    if origin is list:
+        if not isinstance(value, list):
+            raise QdrError(f"{where} must be a list, got {value!r}")
+        (inner,) = typing.get_args(kind)
+        return [_value(inner, item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise QdrError(f"{where} must be a mapping, got {value!r}")
+        inner = typing.get_args(kind)[1]
+        return {str(key): _value(inner, item, f"{where}.{key}") for key, item in value.items()}
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(kind, types.UnionType) or type(value) is not kind:
+        raise QdrError(f"{where} must be {getattr(kind, '__name__', kind)}, got {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise QdrError(f"{where} must be finite, got {value!r}")
+    return value
+
+
+def load(path: Path | None = None) -> Config:
+    """Read and validate a profile (default: the active one, params.yaml)."""
+    path = path or project_root() / "params.yaml"
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise QdrError(f"{path} does not exist") from error
+    except yaml.YAMLError as error:
+        raise QdrError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    try:
+        config = build(Config, data)
+        _check(config)
+    except QdrError as error:
+        raise QdrError(f"{path.name}: {error}") from error
+    return config
+
+
+def _check(config: Config) -> None:
+    for task in config.tasks:
+        check_choice("task", task, TASKS)
+        if task not in config.data.test:
+            raise QdrError(f"data.test names no source for task {task!r}")
+    check_choice("quant.observer", config.quant.observer, OBSERVERS)
+    check_choice("bench.task", config.bench.task, config.tasks)
+    positive = {"threads": config.threads, "data.test_scale": config.data.test_scale, "bench.side": config.bench.side}
+    for name, schedule in (("fp32", config.fp32), ("tune", config.tune)):
+        positive |= {f"{name}.{key}": getattr(schedule, key) for key in ("steps", "batch", "patch", "log_every")}
+    for key, value in positive.items():
+        if value < 1:
+            raise QdrError(f"{key} must be at least 1, got {value}")
+    if config.bench.side % 8 or config.fp32.patch % 8 or config.tune.patch % 8:
+        raise QdrError("bench.side, fp32.patch and tune.patch must be multiples of 8 (the EFM halves three times)")
+    if len(config.model.channels) != len(config.model.blocks):
+        raise QdrError("model.channels and model.blocks must have one entry per level")
+    for name, block in config.blocks.items():
+        for task in block.tasks:
+            check_choice(f"task in blocks.{name}", task, config.tasks)
+        for method in block.methods:
+            check_choice(f"method in blocks.{name}", method, METHODS)
+        for bits in block.bits:
+            check_choice(f"bits in blocks.{name}", bits, BITS)
+        for images in block.images:
+            if images != "all" and not (images.isdigit() and int(images) > 0):
+                raise QdrError(f"blocks.{name}.images must be 'all' or a positive number in quotes, got {images!r}")
+
+
+def profile_path(name: str) -> Path:
+    """The file of a profile, checked to exist."""
+    folder = project_root() / "profiles"
+    check_choice("profile", name, [path.stem for path in folder.glob("*.yaml")])
+    return folder / f"{name}.yaml"

@@ -1,0 +1,33 @@
+"""Random fields and colours that scenes and degradations are made of.
+
+A field whose amplitude spectrum falls as 1/f**slope looks like film grain at slope 0.5, like stone or bark at 1, like
+clouds at 1.5 to 2. Natural images themselves fall at about 1 (Field 1987, J. Opt. Soc. Am. A 4(12); Ruderman 1997).
+"""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+from numpy.typing import NDArray
+
+Field = NDArray[np.float32]
+_HUES = (0.02, 0.08, 0.12, 0.30, 0.58)  # skin and brick, wood, sand, leaves, sky
+
+
+def spectral_noise(rng: np.random.Generator, height: int, width: int, slope: float) -> Field:
+    """A periodic random field with amplitude spectrum 1/f**slope, zero mean and unit variance, [h, w]."""
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+    frequency[0, 0] = 1.0
+    spectrum = rng.normal(size=frequency.shape) + 1j * rng.normal(size=frequency.shape)
+    spectrum /= frequency**slope
+    spectrum[0, 0] = 0.0
+    field = np.fft.irfft2(spectrum, (height, width))
+    return (field / field.std()).astype(np.float32)
+
+
+def natural_color(rng: np.random.Generator) -> Field:
+    """An RGB colour in [0, 1]: hues of natural materials, mostly muted, any brightness."""
+    hue = (rng.choice(_HUES) + rng.normal(0, 0.06)) % 1.0
+    saturation, value = rng.beta(1.3, 2.6), 0.03 + 0.95 * rng.beta(1.2, 1.1)
+    return np.array(colorsys.hsv_to_rgb(hue, saturation, value), np.float32)

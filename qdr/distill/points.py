@@ -1,0 +1,62 @@
+"""Where distillation taps a network: named places, read by forward hooks.
+
+FACT (arXiv 2603.09624): Decoder-Free Distillation acts strictly at the bottleneck, because distilling the decoder
+amplifies spatial error. The other places are its rivals: `encoder`, `decoder` (each level) and `all`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from qdr.errors import check_choice
+
+Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]
+PLACES: dict[str, tuple[str, ...]] = {
+    "bottleneck": ("bottleneck",),
+    "encoder": ("encoder",),
+    "decoder": ("decoder",),
+    "all": ("encoder", "bottleneck", "decoder"),
+}
+
+
+def modules_at(model: nn.Module, place: str) -> list[str]:
+    """Names of the modules whose outputs a place taps: one per level for the encoder and the decoder."""
+    check_choice("distillation place", place, PLACES)
+    names: list[str] = []
+    for part in PLACES[place]:
+        module = model.get_submodule(part)
+        names += [f"{part}.{i}" for i in range(len(module))] if isinstance(module, nn.ModuleList) else [part]
+    return names
+
+
+class Taps:
+    """Collects the outputs of named modules while it is open: `with Taps(model, names) as taps: model(x)`.
+
+    `taps.features` maps each name to the latest output, in the order of the forward pass.
+    """
+
+    def __init__(self, model: nn.Module, names: list[str]) -> None:
+        self.features: dict[str, Tensor] = {}
+        self._model, self._names = model, names
+        self._hooks: list[RemovableHandle] = []
+
+    def __enter__(self) -> Taps:
+        for name in self._names:
+            self._hooks.append(self._model.get_submodule(name).register_forward_hook(self._keep(name)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _keep(self, name: str) -> Hook:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            self.features[name] = output
+
+        return hook

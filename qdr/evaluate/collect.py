@@ -1,0 +1,49 @@
+"""Gather the rows of all tasks into results/: the tidy CSV that tables and figures are drawn from.
+
+quality.csv and parity.csv join the tasks' rows; training.csv holds the logged metrics of every run in long form;
+provenance.json says who made them. Every file is validated against its schema before it takes its place.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from qdr import paths, provenance
+from qdr.config import Config
+from qdr.errors import QdrError
+from qdr.evaluate.restore import write_rows
+from qdr.train.methods import Run, plan
+from qdr.train.run import run_folder
+
+
+def collect(config: Config) -> None:
+    """Write results/quality.csv, parity.csv, training.csv and provenance.json."""
+    results = paths.results()
+    for kind in ("quality", "parity"):
+        write_rows(results / f"{kind}.csv", [row for task in config.tasks for row in _read(kind, task)])
+    runs = [run for task in config.tasks for run in plan(config, task)]
+    write_rows(results / "training.csv", [row for run in runs for row in _training(config, run)])
+    about = provenance.collect(config.profile, sorted({run.seed for run in runs}), config.threads)
+    with paths.replacing(results / "provenance.json") as temporary:
+        temporary.write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _read(kind: str, task: str) -> list[dict[str, Any]]:
+    path = paths.rows(kind, task)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError as error:
+        raise QdrError(f"{path} does not exist: run `dvc repro`") from error
+
+
+def _training(config: Config, run: Run) -> Iterator[dict[str, Any]]:
+    about = {"profile": config.profile, "task": run.task, "method": run.method, "bits": run.bits}
+    about |= {"images": run.images, "seed": str(run.seed)}
+    lines = (run_folder(run) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    for entry in map(json.loads, lines):
+        for metric in sorted(entry.keys() - {"step"}):
+            yield about | {"step": entry["step"], "metric": metric, "value": f"{entry[metric]:.6g}"}

@@ -1,0 +1,87 @@
+"""Parity: does the exported engine compute what training simulated?
+
+Every W8A8 model restores every test image three times: as fake quantization in PyTorch, in OpenVINO and in ONNX Runtime
+(both in INT8), and the 8-bit results are compared. A plain chain is bit-exact; in a deep residual network single
+roundings flip, so the gate is |dPSNR| <= 0.01 dB per image set, at most 4 grey levels anywhere, 0.5 on average.
+A model beyond the gate stops the pipeline: its quality numbers would not be its training's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qdr.metrics.protocol import protocol
+from qdr.metrics.psnr import psnr
+from qdr.runtimes.session import open_session, restore
+
+from qdr import paths
+from qdr.config import Config
+from qdr.errors import QdrError
+from qdr.evaluate.restore import PROTOCOL, test_sets, write_rows
+from qdr.export.models import engine_file, exported
+from qdr.runtimes.torch_eager import TorchSession
+from qdr.train.methods import Run
+from qdr.train.run import load_model
+
+ENGINES = ("openvino", "onnxruntime")
+GATE_PSNR_DB = 0.01
+GATE_MAX_LEVEL = 4
+GATE_MEAN_LEVEL = 0.5
+
+
+def parity(config: Config, task: str) -> None:
+    """Write the parity rows of a task and hold them against the gate.
+
+    Raises:
+        QdrError: naming the first model, engine and figure beyond the gate (the rows are written all the same).
+    """
+    runs = [run for run in exported(config, task) if run.recipe.quantized]
+    rows = [row for run in runs for row in _compare(config, run)]
+    write_rows(paths.rows("parity", task), rows)
+    broken = beyond_gate(rows)
+    if broken:
+        raise QdrError(f"parity of {task}: {broken[0]}")
+
+
+def beyond_gate(rows: list[dict[str, Any]]) -> list[str]:
+    """What exceeds the gate, one line each: the mean PSNR difference per model and engine, and levels per image."""
+    lines = []
+    deltas: dict[str, list[float]] = {}
+    for row in rows:
+        name = f"{row['method']} {row['bits']} in {row['engine']}"
+        deltas.setdefault(name, []).append(float(row["delta_psnr_db"]))
+        if row["max_level"] > GATE_MAX_LEVEL or float(row["mean_level"]) > GATE_MEAN_LEVEL:
+            lines.append(f"{name}, {row['image']}: {row['max_level']} levels at most, {row['mean_level']} on average")
+    for name, values in deltas.items():
+        if abs(float(np.mean(values))) > GATE_PSNR_DB:
+            lines.append(f"{name}: {np.mean(values):+.4f} dB on average")
+    return lines
+
+
+def _compare(config: Config, run: Run) -> list[dict[str, Any]]:
+    reference = TorchSession(load_model(config, run), "fake-quant")
+    sessions = [open_session(engine, engine_file(run), "int8", config.threads) for engine in ENGINES]
+    rows = []
+    for split, pairs in test_sets(run.task).items():
+        for name, degraded, target in zip(pairs.names, pairs.inputs, pairs.targets, strict=True):
+            expected = restore(reference, degraded)
+            about = {"profile": config.profile, "task": run.task, "split": split, "image": name, "method": run.method}
+            about |= {"bits": run.bits, "images": run.images, "seed": str(run.seed), "reference": reference.name}
+            for session in sessions:
+                difference = _difference(restore(session, degraded), expected, target)
+                rows.append(about | {"engine": session.name} | difference)
+    for session in sessions:
+        session.close()
+    return rows
+
+
+def _difference(restored: NDArray[np.uint8], expected: NDArray[np.uint8], target: NDArray[np.uint8]) -> dict[str, Any]:
+    levels = np.abs(restored.astype(np.int16) - expected.astype(np.int16))
+    rule = protocol(PROTOCOL)
+    return {
+        "delta_psnr_db": f"{psnr(restored, target, rule) - psnr(expected, target, rule):.6f}",
+        "max_level": int(levels.max()),
+        "mean_level": f"{levels.mean():.6f}",
+    }

@@ -1,0 +1,81 @@
+"""Quality rows: every model on every test image, measured on the 8-bit image its engine puts out.
+
+FP32 and W8A8 models run in OpenVINO from their exported files. Four-bit models run as fake quantization, because no
+engine here executes 4 bits; their rows say so. The degraded input has rows of its own (method `input`).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qdr.data.loader import PairSet
+from qdr.metrics.protocol import protocol
+from qdr.metrics.psnr import psnr
+from qdr.metrics.ssim import ssim
+from qdr.runtimes.session import Session, open_session, restore
+
+from qdr import paths
+from qdr.config import Config
+from qdr.export.models import engine_file
+from qdr.runtimes.torch_eager import TorchSession
+from qdr.train.methods import Run, plan
+from qdr.train.run import load_model
+
+PROTOCOL = "rgb-full"
+METRICS = {"psnr": psnr, "ssim": ssim}
+SPLITS = ("photos", "test", "scenes")
+INPUT_BITS = "FP32"
+Image = NDArray[np.uint8]
+
+
+def open_run(config: Config, run: Run) -> Session:
+    """The engine that a run's quality is measured on."""
+    if run.bits == "W4A4":
+        return TorchSession(load_model(config, run), "fake-quant")
+    precision = "int8" if run.recipe.quantized else "fp32"
+    return open_session("openvino", engine_file(run), precision, config.threads)
+
+
+def test_sets(task: str) -> dict[str, PairSet]:
+    """The test splits of a task that are prepared, by name."""
+    return {split: PairSet.load(task, split) for split in SPLITS if paths.prepared(task, split).is_dir()}
+
+
+def evaluate(config: Config, task: str) -> None:
+    """Write the quality rows of a task."""
+    rows = list(_rows(config, task, test_sets(task)))
+    write_rows(paths.rows("quality", task), rows)
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows as CSV, in the order of the first row's keys."""
+    with paths.replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _rows(config: Config, task: str, sets: dict[str, PairSet]) -> Iterator[dict[str, Any]]:
+    images = [(split, pairs, i) for split, pairs in sets.items() for i in range(len(pairs.names))]
+    about = {"method": "input", "bits": INPUT_BITS, "images": "all", "seed": 0, "engine": "none"}
+    for split, pairs, i in images:
+        where = {"profile": config.profile, "task": task, "split": split, "image": pairs.names[i]}
+        yield from _measure(where | about, pairs.inputs[i], pairs.targets[i])
+    for run in plan(config, task):
+        session = open_run(config, run)
+        about = {"method": run.method, "bits": run.bits, "images": run.images, "seed": run.seed, "engine": session.name}
+        for split, pairs, i in images:
+            where = {"profile": config.profile, "task": task, "split": split, "image": pairs.names[i]}
+            yield from _measure(where | about, restore(session, pairs.inputs[i]), pairs.targets[i])
+        session.close()
+
+
+def _measure(about: dict[str, Any], restored: Image, target: Image) -> Iterator[dict[str, Any]]:
+    for metric, compute in METRICS.items():
+        value = compute(restored, target, protocol(PROTOCOL))
+        yield about | {"metric": metric, "protocol": PROTOCOL, "value": f"{value:.6f}"}

@@ -1,0 +1,114 @@
+"""Export to ONNX: an FP32 file, or one with real Q/DQ that TensorRT, OpenVINO and ONNX Runtime read.
+
+What the file holds: INT8 weights as initializers behind a per-channel DequantizeLinear (axis 0), a signed Q/DQ pair
+with zero point 0 at each quantization point, FP32 bias (TensorRT refuses an INT32 bias behind a DequantizeLinear), opset
+19, height and width free in multiples of the model's stride.
+
+Tracing a network takes seconds and gives the same graph for every set of weights, so `Exporter` traces each
+architecture once and afterwards only exchanges the initializers, which carry the names of the module's tensors.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from qdr.errors import QdrError
+from qdr.paths import replacing
+from qdr.quant.prepare import freeze, thaw
+
+OPSET = 19
+
+
+class Exporter:
+    """Writes models to ONNX and remembers the graph of each architecture by the name the caller gives it."""
+
+    def __init__(self) -> None:
+        self._graphs: dict[str, onnx.ModelProto] = {}
+
+    def write(self, model: nn.Module, path: Path, architecture: str, stride: int) -> None:
+        """Write `model` ([n, 3, h, w] in [0, 1] to the same shape, h and w multiples of `stride`) to `path`.
+
+        `architecture` names the graph: two models of one name differ in the values of their tensors only.
+        """
+        model.eval()
+        freeze(model)
+        if architecture not in self._graphs:
+            self._graphs[architecture] = _trace(_distinct(model), stride)
+        proto = onnx.ModelProto()
+        proto.CopyFrom(self._graphs[architecture])
+        _fill(proto, _exported(model))
+        thaw(model)
+        onnx.checker.check_model(proto, full_check=True)
+        with replacing(path) as temporary:
+            onnx.save(proto, temporary)
+
+
+def _trace(model: nn.Module, stride: int) -> onnx.ModelProto:
+    image = torch.zeros(1, 3, 8 * stride, 6 * stride)
+    free = {2: stride * torch.export.Dim("H", min=2, max=512), 3: stride * torch.export.Dim("W", min=2, max=512)}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            model,
+            (image,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=["restored"],
+            dynamic_shapes={"image": free},
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    return program.model_proto
+
+
+def _exported(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors that become initializers: all parameters in FP32, the frozen buffers in a quantized model."""
+    buffers = dict(model.named_buffers())
+    return buffers or dict(model.named_parameters())
+
+
+def _distinct(model: nn.Module) -> nn.Module:
+    """A copy in which no two tensors are equal: the exporter would merge equal initializers under one name."""
+    copied = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(0)
+    for tensor in _exported(copied).values():
+        values = torch.rand(tensor.shape, generator=generator) + 0.5
+        tensor.data = values if tensor.is_floating_point() else (values * 60).to(tensor.dtype)
+    return copied
+
+
+def _fill(proto: onnx.ModelProto, values: dict[str, Tensor]) -> None:
+    left = set(values)
+    for tensor in proto.graph.initializer:
+        if tensor.name in left:
+            value = values[tensor.name].detach().contiguous().numpy()
+            tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
+            left.remove(tensor.name)
+    if left:
+        raise RuntimeError(f"the exported graph has no initializer for {', '.join(sorted(left))}")
+
+
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """Read an exported file.
+
+    Raises:
+        QdrError: when it is missing or not an ONNX file.
+    """
+    try:
+        return onnx.load(path)
+    except FileNotFoundError as error:
+        raise QdrError(f"{path} does not exist: export it first (`dvc repro export`)") from error
+    except DecodeError as error:
+        raise QdrError(f"{path} is not an ONNX file: export it again (`dvc repro -f export`)") from error

@@ -1,0 +1,1 @@
+"""Networks: the Edge-Friendly Model, its parts, and what a model costs."""

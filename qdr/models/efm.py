@@ -1,0 +1,68 @@
+"""The Edge-Friendly Model (EFM): a small U-shaped restorer made for integer engines.
+
+FACT (arXiv 2603.09624, abstract): QDR restores with an Edge-Friendly Model that carries Learnable Degradation Gating.
+READING (ours): its layers. Every choice follows what INT8 engines run fast and exactly:
+
+    image [0,1] -> 2x-1 -> stem 2x2/2 -> level 0 (1/2) -> level 1 (1/4) -> ... -> bottleneck
+                                          |+ gate          |+ gate            |
+    image + pixel-shuffle <- head 3x3 <- level 0  <-(+)-  level 1   <-(+)-----+
+
+- The stem halves the resolution at once: three quarters of the work of a full-resolution U-Net disappears.
+- Dense 3x3 convolutions + ReLU with channels in multiples of 32; skips are added, never concatenated (OpenVINO 2026.4
+  returns wrong values for a signed INT8 concatenation of residual tensors).
+- `2x-1` uses both halves of the signed grid. The global residual `image + ...` stays in FP32: in INT8 it alone would
+  cost half a grey level.
+- Levels are named: `encoder[i]`, `bottleneck`, `decoder[i]` are the places distillation taps (`qdr.distill.points`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from qdr.models.blocks import Down, QuantPoint, ResidualBlock, Up
+from qdr.models.ldg import DegradationGate
+
+
+class EFM(nn.Module):
+    """Restore RGB images: [n, 3, h, w] in [0, 1] -> [n, 3, h, w], not clipped; h and w multiples of `stride`.
+
+    Args:
+        channels: per level, level 0 at half resolution; the last level is the bottleneck.
+        blocks: residual blocks per level, on the way down and again on the way up.
+        gating: with Learnable Degradation Gating at each encoder level (False is the ablation -LDG).
+    """
+
+    def __init__(self, channels: Sequence[int], blocks: Sequence[int], gating: bool = True) -> None:
+        super().__init__()
+        self.stride = 2 ** len(channels)  # the stem halves once, each level after the first once more
+        levels = range(len(channels) - 1)
+        self.point_in = QuantPoint()
+        self.stem = nn.Conv2d(3, channels[0], 2, stride=2)
+        self.point_stem = QuantPoint()
+        self.encoder = nn.ModuleList(_blocks(channels[i], blocks[i]) for i in levels)
+        self.gates = nn.ModuleList(DegradationGate(channels[i]) if gating else nn.Identity() for i in levels)
+        self.downs = nn.ModuleList(Down(channels[i], channels[i + 1]) for i in levels)
+        self.bottleneck = _blocks(channels[-1], blocks[-1])
+        self.ups = nn.ModuleList(Up(channels[i + 1], channels[i]) for i in levels)
+        self.decoder = nn.ModuleList(_blocks(channels[i], blocks[i]) for i in levels)
+        self.head = nn.Conv2d(channels[0], 12, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.point_stem(F.relu(self.stem(self.point_in(image * 2 - 1))))
+        skips = []
+        for encode, gate, down in zip(self.encoder, self.gates, self.downs, strict=True):
+            x = gate(encode(x))
+            skips.append(x)
+            x = down(x)
+        x = self.bottleneck(x)
+        for up, decode, skip in reversed(list(zip(self.ups, self.decoder, skips, strict=True))):
+            x = decode(up(x, skip))
+        return image + F.pixel_shuffle(self.head(x), 2)
+
+
+def _blocks(channels: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))

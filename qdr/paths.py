@@ -1,0 +1,111 @@
+"""Every path of the project, once.
+
+All paths are relative to the project root: the nearest folder at or above the working directory that holds
+`params.yaml`, so that DVC stages, tests in a temporary folder and the command line agree.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from qdr.errors import QdrError
+
+
+def project_root(start: Path | None = None) -> Path:
+    """Return the nearest folder at or above `start` (default: the working directory) that holds params.yaml."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "params.yaml").is_file():
+            return folder
+    raise QdrError(f"no params.yaml in {here} or above it: run qdr inside the project, or `qdr profile use embedded`")
+
+
+def manifest() -> Path:
+    """The list of data sources (out of data.dvc)."""
+    return project_root() / "data" / "manifest.json"
+
+
+def raw(source: str) -> Path:
+    """Files of one source as fetched."""
+    return project_root() / "data" / "raw" / source
+
+
+def scenes(split: str) -> Path:
+    """Procedural clean scenes: `<name>.png` and `<name>.depth.png`."""
+    return project_root() / "data" / "scenes" / split
+
+
+def prepared(task: str, split: str) -> Path:
+    """Image pairs of a task: folders `input/`, `target/` and `truth/` (the degradation map)."""
+    return project_root() / "data" / "prepared" / task / split
+
+
+def runs(task: str) -> Path:
+    """Trained models of a task, one folder per run."""
+    return project_root() / "work" / "runs" / task
+
+
+def unfinished(task: str, run: str) -> Path:
+    """State of a run that still trains; outside the run's folder, which DVC deletes before a stage starts."""
+    return project_root() / "work" / "unfinished" / f"{task}-{run}.pt"
+
+
+def engines(task: str) -> Path:
+    """Exported ONNX files of a task."""
+    return project_root() / "work" / "engines" / task
+
+
+def rows(kind: str, task: str) -> Path:
+    """Measured rows of one task before they are collected (`kind`: quality or parity)."""
+    return project_root() / "work" / kind / f"{task}.csv"
+
+
+def samples(task: str) -> Path:
+    """One restored photograph per method, for the before-after figure."""
+    return results() / "samples" / task
+
+
+def gates(task: str) -> Path:
+    """LDG's gate maps on the same photograph."""
+    return results() / "gates" / task
+
+
+def results() -> Path:
+    """Tidy CSV: the only source of tables and figures."""
+    return project_root() / "results"
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target` (file or folder) that replaces it only if the block ends well.
+
+    A reader sees the old or the new content, never half of it.
+
+    Raises:
+        QdrError: when the folder cannot be written or the disk is full.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise QdrError(f"cannot write {target}: {error.strerror}; check permissions and free space") from error
+    try:
+        temporary = holder / target.name
+        yield temporary
+        if target.is_dir() and not target.is_symlink():
+            target.rename(holder / "old")
+        os.replace(temporary, target)
+    except OSError as error:
+        if error.errno in _WRITE_ERRORS:
+            raise QdrError(f"cannot write {target}: {error.strerror}; check permissions and free space") from error
+        raise
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+_WRITE_ERRORS = frozenset({13, 28, 30, 122})  # EACCES, ENOSPC, EROFS, EDQUOT

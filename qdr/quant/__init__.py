@@ -1,0 +1,1 @@
+"""Quantization: from real numbers to the integer grid and back, learned and exported."""

@@ -1,0 +1,1 @@
+"""Training: one loop, its schedule, its checkpoints and the list of methods."""

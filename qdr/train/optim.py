@@ -1,0 +1,42 @@
+"""The optimizer and its schedule: AdamW, linear warm-up, cosine decay to zero.
+
+Scales and LMR magnitudes are logarithms, so they get their own learning rates and no weight decay.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+
+def learning_rate(step: int, steps: int, warmup: int) -> float:
+    """Factor of the base learning rate at `step` (0-based), in (0, 1].
+
+    >>> [round(learning_rate(s, 10, 2), 3) for s in (0, 1, 2, 9)]
+    [0.5, 1.0, 1.0, 0.038]
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def make_optimizer(
+    model: nn.Module, objective: nn.Module, lr: float, weight_decay: float, lr_scales: float, lr_magnitudes: float
+) -> torch.optim.AdamW:
+    """AdamW over weights, log-scales and the objective's own parameters, a group each."""
+    named = list(model.named_parameters())
+    groups = [
+        {"params": [p for n, p in named if not n.endswith("log_scale")], "lr": lr, "weight_decay": weight_decay},
+        {"params": [p for n, p in named if n.endswith("log_scale")], "lr": lr_scales, "weight_decay": 0.0},
+        {"params": list(objective.parameters()), "lr": lr_magnitudes, "weight_decay": 0.0},
+    ]
+    groups = [group | {"base": group["lr"]} for group in groups if group["params"]]
+    return torch.optim.AdamW(groups)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Scale every group's base learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base"] * factor

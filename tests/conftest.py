@@ -1,0 +1,67 @@
+"""Shared fixtures: a small project in a temporary folder, and small networks."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from qdr import config
+from qdr.models.efm import EFM
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> None:
+    torch.set_num_threads(2)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project root with the smoke profile active; the working directory of the test."""
+    shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
+    shutil.copy(ROOT / "profiles" / "smoke.yaml", tmp_path / "params.yaml")
+    (tmp_path / "data").mkdir()
+    shutil.copy(ROOT / "data" / "manifest.json", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def pairs(project: Path) -> Path:
+    """Prepared pairs of the task derain: smooth images with noise, 6 to train, 2 in each other split."""
+    rng = np.random.default_rng(0)
+    for split, count in {"train": 6, "val": 2, "photos": 2, "scenes": 2}.items():
+        folder = project / "data" / "prepared" / "derain" / split
+        for kind in ("input", "target", "truth"):
+            (folder / kind).mkdir(parents=True)
+        for i in range(count):
+            ramp = np.linspace(30, 220, 64)
+            clean = np.stack([ramp[:, None] * 0.5 + ramp[None, :] * 0.5 + 10 * c for c in range(3)], axis=2)
+            noisy = clean + rng.normal(0, 15, clean.shape)
+            for kind, image in (("target", clean), ("input", noisy)):
+                Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(folder / kind / f"im{i}.png")
+            Image.fromarray(np.full((64, 64), 60, np.uint8)).save(folder / "truth" / f"im{i}.png")
+    return project / "data" / "prepared" / "derain"
+
+
+@pytest.fixture
+def settings(project: Path) -> config.Config:
+    return config.load()
+
+
+@pytest.fixture
+def efm() -> EFM:
+    """A small EFM whose every part does something (fresh ones start as the identity)."""
+    torch.manual_seed(0)
+    model = EFM((16, 32), (1, 1))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 4:
+                torch.nn.init.kaiming_normal_(parameter).mul_(0.6)
+    return model.eval()

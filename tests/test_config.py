@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from qdr import config
+from qdr.errors import QdrError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.parametrize("name", ["embedded", "public", "paper", "smoke"])
+def test_every_profile_is_valid(name: str) -> None:
+    assert config.load(ROOT / "profiles" / f"{name}.yaml").profile == name
+
+
+def test_active_profile_is_a_copy() -> None:
+    active = (ROOT / "params.yaml").read_bytes()
+    assert active == (ROOT / "profiles" / f"{config.load(ROOT / 'params.yaml').profile}.yaml").read_bytes()
+
+
+def changed(project: Path, **changes: object) -> Path:
+    data = yaml.safe_load((project / "params.yaml").read_text())
+    for key, value in changes.items():
+        *parents, leaf = key.split("__")
+        place = data
+        for parent in parents:
+            place = place[parent]
+        place[leaf] = value
+    path = project / "changed.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fp32__stepz": 3}, "unknown key fp32.stepz: did you mean 'steps'"),
+        ({"tasks": ["derian"]}, "unknown task 'derian': did you mean 'derain'"),
+        ({"fp32__steps": "many"}, "fp32.steps must be int, got 'many'"),
+        ({"fp32__steps": 0}, "fp32.steps must be at least 1"),
+        ({"fp32__lr": float("nan")}, "fp32.lr must be finite"),
+        ({"fp32__bf16": 1}, "fp32.bf16 must be bool"),
+        ({"tune__patch": 30}, "multiples of 8"),
+        ({"blocks__few__images": ["0"]}, "blocks.few.images"),
+        ({"blocks__few__methods": ["qta"]}, "unknown method in blocks.few 'qta': did you mean 'qat'"),
+        ({"model__channels": [32]}, "one entry per level"),
+        ({"sources": "photos"}, "sources must be a list"),
+    ],
+)
+def test_mistakes_are_named(project: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(QdrError, match=re.escape(message)) as caught:
+        config.load(changed(project, **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_key(project: Path) -> None:
+    data = yaml.safe_load((project / "params.yaml").read_text())
+    del data["fp32"]["lr"]
+    (project / "short.yaml").write_text(yaml.safe_dump(data))
+    with pytest.raises(QdrError, match=r"missing key fp32\.lr"):
+        config.load(project / "short.yaml")
+
+
+def test_every_field_is_read_somewhere() -> None:
+    source = "\n".join(p.read_text() for p in (ROOT / "qdr").rglob("*.py") if p.name != "config.py")
+    source += (ROOT / "dvc.yaml").read_text()
+
+    def fields(cls: type) -> list[str]:
+        return [field.name for field in dataclasses.fields(cls)]
+
+    for cls in vars(config).values():
+        if dataclasses.is_dataclass(cls) and isinstance(cls, type) and cls.__name__.endswith("Config"):
+            for name in fields(cls):
+                assert re.search(rf"\.{name}\b", source), f"{cls.__name__}.{name} is read by nothing"

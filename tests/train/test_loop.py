@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from qdr import config, paths
+from qdr.errors import QdrError
+from qdr.train import loop
+from qdr.train.checkpoint import load_weights
+from qdr.train.methods import RECIPES, Run, plan
+from qdr.train.run import load_model, make, run_folder
+
+FP32 = Run("derain", "fp32", "FP32", "all", 0)
+QDR = Run("derain", "qdr", "W8A8", "2", 0)
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return load_file(run_folder(run) / "model.safetensors")
+
+
+def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_every_method_has_a_recipe() -> None:
+    assert set(RECIPES) | {"input"} == set(config.METHODS)
+
+
+def test_plan_names_each_run_once_and_teachers_first(settings: config.Config) -> None:
+    runs = plan(settings, "derain")
+    assert len(runs) == len(set(runs))
+    assert runs[0] == FP32
+    for run in runs:
+        assert runs.index(Run("derain", run.recipe.teacher, "FP32", "all", 0)) <= runs.index(run)
+
+
+def test_interrupted_run_gives_the_same_bits(
+    settings: config.Config, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = dataclasses.replace(
+        settings,
+        fp32=dataclasses.replace(settings.fp32, steps=8, save_every=3, log_every=1),
+        tune=dataclasses.replace(settings.tune, steps=8, save_every=3, log_every=1),
+    )
+    real = loop.learning_rate
+
+    def killed(step: int, steps: int, warmup: int) -> float:
+        if step == 5:
+            raise KeyboardInterrupt
+        return real(step, steps, warmup)
+
+    for run in (FP32, QDR):
+        make(settings, run)
+        whole, metrics = weights(run), (run_folder(run) / "metrics.jsonl").read_text()
+        monkeypatch.setattr(loop, "learning_rate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make(settings, run)
+        assert equal(weights(run), whole), "an interrupted run must not touch the finished one"
+        monkeypatch.setattr(loop, "learning_rate", real)
+        assert torch.load(paths.unfinished("derain", run.name), weights_only=True)["step"] == 3
+        make(settings, run)
+        assert equal(weights(run), whole)
+        assert (run_folder(run) / "metrics.jsonl").read_text() == metrics
+        assert not paths.unfinished("derain", run.name).exists()
+
+
+def test_training_lowers_the_loss_and_distillation_is_logged(settings: config.Config, pairs: Path) -> None:
+    settings = dataclasses.replace(settings, fp32=dataclasses.replace(settings.fp32, steps=60, log_every=1))
+    make(settings, FP32)
+    lines = [json.loads(line) for line in (run_folder(FP32) / "metrics.jsonl").read_text().splitlines()]
+    assert sum(line["loss"] for line in lines[-10:]) < 0.9 * sum(line["loss"] for line in lines[:10])
+    make(settings, QDR)
+    lines = [json.loads(line) for line in (run_folder(QDR) / "metrics.jsonl").read_text().splitlines()]
+    assert {"loss_rec", "loss_distill", "weight_rec", "weight_distill", "grad_cosine"} <= lines[0].keys()
+    teacher = weights(FP32)
+    assert equal(weights(FP32), teacher)
+    model = load_model(settings, QDR)
+    assert all(p.log_scale.isfinite() for n, p in model.named_modules() if n.endswith("point1"))
+
+
+def test_a_missing_and_a_damaged_checkpoint(settings: config.Config, pairs: Path) -> None:
+    with pytest.raises(QdrError, match="train it first"):
+        make(settings, QDR)
+    folder = run_folder(FP32)
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"not a checkpoint")
+    with pytest.raises(QdrError, match="damaged"):
+        make(settings, QDR)
+
+
+def test_a_checkpoint_of_another_network(settings: config.Config, pairs: Path) -> None:
+    make(settings, FP32)
+    with pytest.raises(QdrError, match="another network"):
+        load_weights(run_folder(FP32), torch.nn.Linear(2, 2))
