@@ -165,20 +165,23 @@ def _jetson(options: argparse.Namespace) -> None:
 
 def _collect(options: argparse.Namespace) -> None:
     from qdr import config
-    from qdr.evaluate.collect import collect
+    from qdr.report.collect import collect
 
     collect(config.load())
 
 
 def _report(options: argparse.Namespace) -> None:
-    from qdr import paths
+    from qdr import config, paths
     from qdr.report import figures, tables
 
-    root = paths.project_root()
-    if options.what in ("tables", "speed"):
-        (tables.write_speed if options.what == "speed" else tables.write_all)(paths.results(), root / "paper_tables")
-    if options.what in ("figures", "speed"):
-        (figures.write_speed if options.what == "speed" else figures.write_all)(paths.results(), root / "figures")
+    root, active = paths.project_root(), config.load()
+    if options.what == "tables":
+        tables.write_quality(active, paths.results(), root / "paper_tables")
+    elif options.what == "figures":
+        figures.write_quality(active, paths.results(), root / "figures")
+    else:
+        tables.write_speed(paths.results(), root / "paper_tables")
+        figures.write_speed(active, paths.results(), root / "figures")
 
 
 def _restore(options: argparse.Namespace) -> None:

@@ -76,7 +76,7 @@ class PairSet:
         turns, mirrored = rng.integers(4), rng.integers(2)
 
         def cut(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-            piece = np.rot90(image[y : y + patch, x : x + patch], turns)
+            piece: NDArray[np.uint8] = np.rot90(image[y : y + patch, x : x + patch], int(turns))
             return piece[:, ::-1] if mirrored else piece
 
         return cut(self.inputs[i]), cut(self.targets[i])

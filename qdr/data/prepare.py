@@ -1,8 +1,8 @@
 """Make the pairs of a task: clean images degraded, paired sets copied, all cut to multiples of 16 pixels.
 
-    train, val    scenes, or a source of clean photographs (data.train)
-    photos, test  the source of data.test: real photographs degraded, or real pairs
-    scenes        held-out procedural scenes, beside the real test images
+train, val    scenes, or a source of clean photographs (data.train)
+photos, test  the source of data.test: real photographs degraded, or real pairs
+scenes        held-out procedural scenes, beside the real test images
 """
 
 from __future__ import annotations

@@ -66,13 +66,11 @@ def _background(rng: np.random.Generator, rows: Field, columns: Field) -> tuple[
     """A sky or wall with a gradient and faint clouds, and a ground plane that comes nearer downwards."""
     ramp = (rows if rng.random() < 0.7 else columns)[..., None]
     image = natural_color(rng) * (1 - ramp) + natural_color(rng) * ramp
-    image += spectral_noise(rng, *rows.shape, 1.5)[..., None] * rng.uniform(0, 0.08)
+    image = image + spectral_noise(rng, rows.shape[0], rows.shape[1], 1.5)[..., None] * rng.uniform(0, 0.08)
     return image.astype(np.float32), (1 - 0.6 * rows).astype(np.float32)
 
 
-def _leaf(
-    rng: np.random.Generator, image: Field, depth: Field, tiles: list[Field], radius: float, distance: float
-) -> None:
+def _leaf(rng: np.random.Generator, image: Field, depth: Field, tiles: list[Field], radius: float, distance: float) -> None:
     """Draw one leaf over what is there."""
     side = image.shape[0]
     x, y = rng.uniform(-0.1, 1.1, 2) * side

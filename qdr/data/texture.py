@@ -7,11 +7,12 @@ clouds at 1.5 to 2. Natural images themselves fall at about 1 (Field 1987, J. Op
 from __future__ import annotations
 
 import colorsys
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
 _HUES = (0.02, 0.08, 0.12, 0.30, 0.58)  # skin and brick, wood, sand, leaves, sky
 
 
@@ -23,7 +24,7 @@ def spectral_noise(rng: np.random.Generator, height: int, width: int, slope: flo
     spectrum /= frequency**slope
     spectrum[0, 0] = 0.0
     field = np.fft.irfft2(spectrum, (height, width))
-    return (field / field.std()).astype(np.float32)
+    return np.asarray(field / field.std(), np.float32)
 
 
 def natural_color(rng: np.random.Generator) -> Field:

@@ -49,9 +49,7 @@ class Taps:
             self._hooks.append(self._model.get_submodule(name).register_forward_hook(self._keep(name)))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for hook in self._hooks:
             hook.remove()
 

@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qdr.metrics.protocol import protocol
-from qdr.metrics.psnr import psnr
-from qdr.runtimes.session import open_session, restore
 
 from qdr import paths
 from qdr.config import Config
 from qdr.errors import QdrError
-from qdr.evaluate.restore import PROTOCOL, test_sets, write_rows
+from qdr.evaluate.restore import PROTOCOL, test_sets
 from qdr.export.models import engine_file, exported
+from qdr.metrics.protocol import protocol
+from qdr.metrics.psnr import psnr
+from qdr.rows import write_rows
+from qdr.runtimes.session import open_session, restore
 from qdr.runtimes.torch_eager import TorchSession
 from qdr.train.methods import Run
 from qdr.train.run import load_model

@@ -6,22 +6,21 @@ engine here executes 4 bits; their rows say so. The degraded input has rows of i
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qdr.data.loader import PairSet
-from qdr.metrics.protocol import protocol
-from qdr.metrics.psnr import psnr
-from qdr.metrics.ssim import ssim
-from qdr.runtimes.session import Session, open_session, restore
 
 from qdr import paths
 from qdr.config import Config
+from qdr.data.loader import PairSet
 from qdr.export.models import engine_file
+from qdr.metrics.protocol import protocol
+from qdr.metrics.psnr import psnr
+from qdr.metrics.ssim import ssim
+from qdr.rows import write_rows
+from qdr.runtimes.session import Session, open_session, restore
 from qdr.runtimes.torch_eager import TorchSession
 from qdr.train.methods import Run, plan
 from qdr.train.run import load_model
@@ -50,14 +49,6 @@ def evaluate(config: Config, task: str) -> None:
     """Write the quality rows of a task."""
     rows = list(_rows(config, task, test_sets(task)))
     write_rows(paths.rows("quality", task), rows)
-
-
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows as CSV, in the order of the first row's keys."""
-    with paths.replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _rows(config: Config, task: str, sets: dict[str, PairSet]) -> Iterator[dict[str, Any]]:

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from qdr.data.loader import PairSet, to_tensor
-from qdr.runtimes.session import restore
 
 from qdr import paths
 from qdr.config import Config
+from qdr.data.loader import PairSet, to_tensor
 from qdr.evaluate.restore import open_run, test_sets
 from qdr.models.efm import EFM
 from qdr.models.ldg import DegradationGate
+from qdr.runtimes.session import restore
 from qdr.train.methods import Run, plan
 from qdr.train.run import load_model
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qdr.export.check import check_tensorrt
-
 from qdr import paths
 from qdr.config import Config
 from qdr.errors import QdrError
+from qdr.export.check import check_tensorrt
 from qdr.export.qdq import Exporter, read_onnx
 from qdr.models.zoo import build_model
 from qdr.train.methods import Run, plan

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from PIL import Image
-from qdr.data.pairs import read_image
-from qdr.runtimes.session import open_session, restore
 
+from qdr.data.pairs import read_image
 from qdr.paths import replacing
+from qdr.runtimes.session import open_session, restore
 
 
 def restore_file(model: Path, image: Path, output: Path, engine: str = "openvino") -> None:

@@ -7,7 +7,6 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
-from qdr.runtimes.session import open_session
 from torch import nn
 
 from qdr.errors import QdrError
@@ -15,6 +14,7 @@ from qdr.export.qdq import Exporter, read_onnx
 from qdr.models.blocks import QuantPoint
 from qdr.models.efm import EFM
 from qdr.quant.prepare import calibrate, insert
+from qdr.runtimes.session import open_session
 
 
 class Chain(nn.Module):

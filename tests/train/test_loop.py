@@ -39,9 +39,7 @@ def test_plan_names_each_run_once_and_teachers_first(settings: config.Config) ->
         assert runs.index(Run("derain", run.recipe.teacher, "FP32", "all", 0)) <= runs.index(run)
 
 
-def test_interrupted_run_gives_the_same_bits(
-    settings: config.Config, pairs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_run_gives_the_same_bits(settings: config.Config, pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = dataclasses.replace(
         settings,
         fp32=dataclasses.replace(settings.fp32, steps=8, save_every=3, log_every=1),

@@ -24,7 +24,7 @@ def transmission(depth: Field, beta: float) -> Field:
     >>> float(transmission(np.zeros(1, np.float32), 2.0)[0])
     1.0
     """
-    return np.exp(-beta * depth).astype(np.float32)
+    return np.asarray(np.exp(-beta * depth), np.float32)
 
 
 def invent_depth(rng: np.random.Generator, height: int, width: int) -> Field:

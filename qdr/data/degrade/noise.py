@@ -23,7 +23,7 @@ def deviation(signal: Field, gain: float, read: float) -> Field:
     >>> deviation(np.array([0.0, 1.0], np.float32), 0.0144, 0.05).round(3).tolist()
     [0.05000000074505806, 0.12999999523162842]
     """
-    return np.sqrt(gain * signal + read**2).astype(np.float32)
+    return np.asarray(np.sqrt(gain * signal + read**2), np.float32)
 
 
 def add_noise(rng: np.random.Generator, clean: Field, depth: Field | None) -> tuple[Field, Field]:

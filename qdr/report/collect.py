@@ -6,15 +6,13 @@ provenance.json says who made them. Every file is validated against its schema b
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from typing import Any
 
 from qdr import paths, provenance
 from qdr.config import Config
-from qdr.errors import QdrError
-from qdr.evaluate.restore import write_rows
+from qdr.rows import read_rows, write_rows
 from qdr.train.methods import Run, plan
 from qdr.train.run import run_folder
 
@@ -23,21 +21,12 @@ def collect(config: Config) -> None:
     """Write results/quality.csv, parity.csv, training.csv and provenance.json."""
     results = paths.results()
     for kind in ("quality", "parity"):
-        write_rows(results / f"{kind}.csv", [row for task in config.tasks for row in _read(kind, task)])
+        write_rows(results / f"{kind}.csv", [row for task in config.tasks for row in read_rows(paths.rows(kind, task))])
     runs = [run for task in config.tasks for run in plan(config, task)]
     write_rows(results / "training.csv", [row for run in runs for row in _training(config, run)])
     about = provenance.collect(config.profile, sorted({run.seed for run in runs}), config.threads)
     with paths.replacing(results / "provenance.json") as temporary:
         temporary.write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _read(kind: str, task: str) -> list[dict[str, Any]]:
-    path = paths.rows(kind, task)
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except FileNotFoundError as error:
-        raise QdrError(f"{path} does not exist: run `dvc repro`") from error
 
 
 def _training(config: Config, run: Run) -> Iterator[dict[str, Any]]:

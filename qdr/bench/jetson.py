@@ -1,0 +1,53 @@
+"""The Jetson's engines: built and timed on the device itself, or recorded as not built.
+
+A TensorRT engine holds for the device and the version it was built on, so this stage does both on the machine that runs
+it. Without TensorRT or a GPU it writes {"status": "not built", "reason": ...} and the tables show a dash with that
+reason. It has no other way to produce a number.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qdr import paths
+from qdr.config import BenchConfig, Config
+from qdr.export.models import engine_file
+from qdr.runtimes import tensorrt
+from qdr.train.methods import Run
+
+
+def jetson(config: Config) -> None:
+    """Write results/jetson.json."""
+    reason = tensorrt.unavailable()
+    record: dict[str, Any]
+    if reason is not None:
+        record = {"status": "not built", "reason": reason, "rows": []}
+    else:
+        task = config.bench.task
+        models = {"fp32": Run(task, "fp32", "FP32", "all", 0), "int8": Run(task, "qdr", "W8A8", "all", 0)}
+        rows = [_time(precision, engine_file(run), config.bench) for precision, run in models.items()]
+        record = {"status": "built", "reason": "", "device": tensorrt.device_name(), "rows": rows}
+    with paths.replacing(paths.results() / "jetson.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _time(precision: str, model: Path, settings: BenchConfig) -> dict[str, Any]:
+    engine = model.with_suffix(".engine")
+    tensorrt.build(model, engine, settings.side)
+    session = tensorrt.TensorRtSession(engine)
+    image = np.random.default_rng(0).random((settings.batch, 3, settings.side, settings.side), dtype=np.float32)
+    for _ in range(settings.warmup):
+        session.run(image)
+    milliseconds = []
+    for _ in range(settings.calls * settings.repeats):
+        start = time.perf_counter_ns()
+        session.run(image)
+        milliseconds.append((time.perf_counter_ns() - start) / 1e6)
+    session.close()
+    median, p90, p99 = (float(p) for p in np.percentile(milliseconds, [50, 90, 99]))
+    return {"precision": precision, "median_ms": median, "p90_ms": p90, "p99_ms": p99, "fps": settings.batch * 1000 / median}

@@ -1,0 +1,1 @@
+"""Measurements: what a model restores, and whether engines agree."""

@@ -1,0 +1,77 @@
+"""Paired intervals over images: is a difference more than the choice of test images?
+
+Every method restores the same images, so differences are taken per image and the images are resampled (percentile
+bootstrap, Efron and Tibshirani 1993, chapter 13). Seeds are averaged per image first; the spread over seeds is another
+source of variation and is stated apart. An interval over a handful of images is wide, as it should be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdr.errors import QdrError
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with a two-sided interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether zero lies outside."""
+        return self.low > 0 or self.high < 0
+
+
+class Bootstrap:
+    """Resampled sets of image indices, the same for every comparison of equal size.
+
+    Args:
+        resamples: number of sets.
+        confidence: two-sided level, such as 0.95.
+        seed: of the resampling.
+    """
+
+    def __init__(self, resamples: int, confidence: float, seed: int = 0) -> None:
+        self.resamples, self.confidence, self.seed = resamples, confidence, seed
+
+    def mean(self, values: Values) -> Interval:
+        """The mean of one value per image."""
+        return self._interval(float(values.mean()), values[self._indices(len(values))].mean(axis=1))
+
+    def difference(self, a: Values, b: Values) -> Interval:
+        """The mean of a - b, paired by image."""
+        _check_paired(a, b)
+        return self.mean(a - b)
+
+    def gain_recovery(self, quantized: Values, fp32: Values, degraded: Values) -> Interval:
+        """(mean quantized - mean degraded) / (mean fp32 - mean degraded), all three resampled together."""
+        _check_paired(quantized, fp32)
+        _check_paired(quantized, degraded)
+        chosen = self._indices(len(quantized))
+        kept, gained = quantized - degraded, fp32 - degraded
+        drawn = kept[chosen].mean(axis=1) / gained[chosen].mean(axis=1)
+        return self._interval(float(kept.mean() / gained.mean()), drawn)
+
+    def _indices(self, count: int) -> NDArray[np.int64]:
+        if count < 2:
+            raise QdrError(f"an interval needs at least two images, got {count}")
+        return np.random.default_rng(self.seed).integers(count, size=(self.resamples, count))
+
+    def _interval(self, estimate: float, drawn: Values) -> Interval:
+        tail = (1 - self.confidence) / 2
+        low, high = np.quantile(drawn, [tail, 1 - tail])
+        return Interval(estimate, float(low), float(high))
+
+
+def _check_paired(a: Values, b: Values) -> None:
+    if a.shape != b.shape:
+        raise QdrError(f"paired statistics need the same images on both sides, got {a.shape[0]} and {b.shape[0]}")

@@ -1,0 +1,1 @@
+"""Export: from a trained network to the ONNX files engines read."""

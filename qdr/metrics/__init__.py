@@ -1,0 +1,1 @@
+"""Image quality as pure functions: a restored and a target image in, a number out."""

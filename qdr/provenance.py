@@ -1,0 +1,64 @@
+"""Who made these figures: revision, versions, machine and seeds, recorded beside every result.
+
+No host name, user name, path or time of day: two runs on one machine give the same record.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "numpy", "scipy", "pandas", "onnx", "onnxscript", "onnxruntime", "openvino", "matplotlib", "dvc")
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_bf16", "amx_int8", "asimd", "asimddp", "i8mm")
+
+
+def collect(profile: str, seeds: list[int], threads: int) -> dict[str, Any]:
+    """The record of a set of results."""
+    import torch
+
+    return {
+        "profile": profile,
+        "seeds": seeds,
+        "threads": threads,
+        "git_revision": _git("rev-parse", "HEAD"),
+        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", "qdr", "params.yaml")),
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "deterministic": True,
+    } | machine()
+
+
+def machine() -> dict[str, Any]:
+    """The processor: model, instruction sets that matter for INT8 and bf16, logical cores."""
+    import os
+
+    info = Path("/proc/cpuinfo")
+    text = info.read_text(encoding="utf-8") if info.is_file() else ""
+    fields = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
+    fields = {key.strip(): value.strip() for key, value in fields.items()}
+    flags = set(fields.get("flags", fields.get("Features", "")).split())
+    return {
+        "cpu": fields.get("model name", platform.processor() or platform.machine()),
+        "cpu_flags": [flag for flag in FLAGS if flag in flags],
+        "cpu_count": os.cpu_count(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,50 @@
+"""How much of FP32's gain each method keeps, per task, with paired intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from qdr.evaluate.stats import Bootstrap
+from qdr.report.quality import FP32, INPUT, LABELS, TASK_LABELS, Quality, Setting
+from qdr.report.style import COLOURS
+
+METHODS = (
+    Setting("fp32-tuned", "FP32"),
+    Setting("ptq", "W8A8"),
+    Setting("qat", "W8A8"),
+    Setting("qat-kd-decoder", "W8A8"),
+    Setting("qdr", "W8A8"),
+)
+
+
+def recovery(quality: Quality, stats: Bootstrap) -> Figure:
+    """A panel per task; the vertical line is FP32."""
+    split = quality.splits()[0]
+    figure, axes = plt.subplots(1, len(quality.tasks), figsize=(2.6 * len(quality.tasks), 2.6), squeeze=False, sharey=True)
+    for axis, task in zip(axes[0], quality.tasks, strict=True):
+        fp32, degraded = (quality.values(task, split, "psnr", s) for s in (FP32, INPUT))
+        for place, setting in enumerate(METHODS):
+            values = quality.values(task, split, "psnr", setting)
+            if not len(values):
+                continue
+            found = stats.gain_recovery(values, fp32, degraded)
+            reach = np.array([[found.estimate - found.low], [found.high - found.estimate]])
+            axis.errorbar(found.estimate, place, xerr=reach, fmt="o", color=COLOURS[setting.method], capsize=3, markersize=6)
+        axis.axvline(1, color=COLOURS["fp32"], linewidth=1)
+        axis.set_title(f"{TASK_LABELS[task]}: FP32 gains {float((fp32 - degraded).mean()):+.1f} dB")
+        axis.set_xlabel("gain recovery (FP32 = 1)")
+        axis.locator_params(axis="x", nbins=4)
+        axis.margins(x=0.15)
+    labels = [LABELS[s.method] + (", INT8" if s.bits == "W8A8" else "") for s in METHODS]
+    axes[0][0].set_yticks(range(len(METHODS)), labels)
+    axes[0][0].invert_yaxis()
+    figure.suptitle(
+        f"Gain recovery on {split}, {len(fp32)} images per task, {100 * stats.confidence:.0f} % paired intervals; "
+        "each panel has its own scale",
+        y=1.04,
+        fontsize=9,
+    )
+    figure.tight_layout()
+    return figure

@@ -1,0 +1,53 @@
+"""Quality against latency: what each precision costs and keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from qdr.report.load import LATENCY, load
+from qdr.report.quality import INPUT, LABELS, TASK_LABELS, Quality, Setting
+from qdr.report.style import COLOURS
+
+PRECISION = {"FP32": "fp32", "W8A8": "int8"}
+
+
+def quality_latency(quality: Quality, latency: Path) -> Figure:
+    """PSNR gain over the input against OpenVINO's median latency, a panel per task.
+
+    Every method of one precision runs the same graph, so they share the latency measured for it.
+    """
+    frame = load(latency, LATENCY)
+    rows = frame[(frame["model"] == "efm") & (frame["engine"] == "openvino")]
+    milliseconds = dict(zip(rows["precision"].tolist(), rows["median_ms"].tolist(), strict=True))
+    split = quality.splits()[0]
+    figure, axes = plt.subplots(1, len(quality.tasks), figsize=(2.7 * len(quality.tasks), 2.7), squeeze=False)
+    for axis, task in zip(axes[0], quality.tasks, strict=True):
+        degraded = quality.values(task, split, "psnr", INPUT).mean()
+        for setting in quality.settings(task, ("FP32", "W8A8")):
+            if setting.method == "input" or "-no-" in setting.method:
+                continue
+            gain = float(quality.values(task, split, "psnr", setting).mean() - degraded)
+            _point(axis, milliseconds[PRECISION[setting.bits]], gain, setting)
+        axis.set_title(TASK_LABELS[task])
+        axis.set_xlabel("median latency (ms)")
+        axis.set_xlim(0, 1.15 * max(milliseconds.values()))
+        axis.margins(y=0.25)
+    axes[0][0].set_ylabel("PSNR gain over the input (dB)")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncol=len(labels), loc="lower center", bbox_to_anchor=(0.5, -0.07), fontsize=8)
+    first = frame.iloc[0]
+    first, ratio = frame.iloc[0], milliseconds["fp32"] / milliseconds["int8"]
+    where = f"OpenVINO, {first['threads']} threads, {first['height']}x{first['width']}"
+    figure.suptitle(f"{where}: INT8 is {ratio:.1f} times as fast as FP32", fontsize=9)
+    figure.tight_layout()
+    return figure
+
+
+def _point(axis: Axes, milliseconds: float, gain: float, setting: Setting) -> None:
+    marker = "s" if setting.bits == "FP32" else "o"
+    label = LABELS[setting.method] + ("" if setting.bits == "FP32" else " INT8")
+    axis.plot(milliseconds, gain, marker, color=COLOURS[setting.method], markersize=6, alpha=0.9, label=label)

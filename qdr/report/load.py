@@ -1,0 +1,117 @@
+"""Read results/ and refuse what does not fit its schema (results/README.md), naming file, line and value."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from qdr.config import BITS, METHODS, TASKS
+from qdr.errors import QdrError, nearest
+from qdr.metrics.protocol import PROTOCOLS
+from qdr.rows import read_rows
+
+Check = Callable[[str], Any]
+
+
+def _one_of(*names: str) -> Check:
+    def check(text: str) -> str:
+        if text not in names:
+            raise ValueError(nearest(text, names))
+        return text
+
+    return check
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("must be finite")
+    return value
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    return text
+
+
+def _images(text: str) -> str:
+    if text != "all" and not (text.isdigit() and int(text) > 0):
+        raise ValueError("must be 'all' or a positive number")
+    return text
+
+
+_RUN: dict[str, Check] = {"profile": _text, "task": _one_of(*TASKS)}
+_HOW: dict[str, Check] = {"method": _one_of(*METHODS), "bits": _one_of(*BITS), "images": _images, "seed": int}
+_WHERE: dict[str, Check] = {"split": _one_of("photos", "test", "scenes"), "image": _text}
+_ENGINE = _one_of("none", "openvino", "onnxruntime", "tensorrt", "fake-quant", "torch")
+
+QUALITY: dict[str, Check] = (
+    _RUN
+    | _WHERE
+    | _HOW
+    | {"engine": _ENGINE, "metric": _one_of("psnr", "ssim"), "protocol": _one_of(*PROTOCOLS), "value": _number}
+)
+PARITY: dict[str, Check] = (
+    _RUN
+    | _WHERE
+    | _HOW
+    | {"reference": _ENGINE, "engine": _ENGINE, "delta_psnr_db": _number, "max_level": int, "mean_level": _number}
+)
+TRAINING: dict[str, Check] = _RUN | _HOW | {"step": int, "metric": _text, "value": _number}
+LATENCY: dict[str, Check] = {
+    "model": _text,
+    "precision": _one_of("fp32", "bf16", "int8"),
+    "engine": _one_of("openvino", "onnxruntime", "tensorrt"),
+    **dict.fromkeys(("threads", "batch", "height", "width"), int),
+    **dict.fromkeys(("median_ms", "p90_ms", "p99_ms", "fps", "peak_rss_mib"), _number),
+    **dict.fromkeys(("calls", "repeats"), int),
+}
+MEASURED = {"value", "delta_psnr_db", "max_level", "mean_level", "median_ms", "p90_ms", "p99_ms", "fps", "peak_rss_mib"}
+
+
+def load(path: Path, schema: dict[str, Check]) -> pd.DataFrame:
+    """Rows of a CSV as typed columns.
+
+    Raises:
+        QdrError: on a missing file, other columns than the schema's, a bad value or a row that is there twice.
+    """
+    rows = read_rows(path)
+    if not rows:
+        raise QdrError(f"{path} has no rows: run `dvc repro`")
+    if list(rows[0]) != list(schema):
+        raise QdrError(f"{path} has columns {','.join(rows[0])}; expected {','.join(schema)}")
+    seen: dict[tuple[str, ...], int] = {}
+    typed = []
+    for line, row in enumerate(rows, 2):
+        key = tuple(str(value) for name, value in row.items() if name not in MEASURED)
+        if key in seen:
+            raise QdrError(f"{path}, line {line}: the same row as line {seen[key]}, {', '.join(key)}")
+        seen[key] = line
+        typed.append({name: _checked(path, line, name, row[name], check) for name, check in schema.items()})
+    return pd.DataFrame(typed)
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """A JSON object."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise QdrError(f"{path} does not exist: run `dvc repro`") from error
+    except json.JSONDecodeError as error:
+        raise QdrError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise QdrError(f"{path} must hold an object")
+    return data
+
+
+def _checked(path: Path, line: int, name: str, text: str | None, check: Check) -> Any:
+    try:
+        return check(text or "")
+    except ValueError as error:
+        raise QdrError(f"{path}, line {line}: {name} {text!r} is not valid: {error}") from error

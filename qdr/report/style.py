@@ -1,0 +1,47 @@
+"""One look for all figures: a colour per method (Okabe and Ito's colour-blind safe set), one font, exact bytes.
+
+PNG and PDF carry no date, so the same CSV gives the same files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import seaborn as sns
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from qdr.paths import replacing
+
+COLOURS = {
+    "input": "#999999",
+    "fp32": "#000000",
+    "fp32-tuned": "#666666",
+    "ptq": "#E69F00",
+    "qat": "#56B4E9",
+    "qat-kd-decoder": "#CC79A7",
+    "qdr": "#D55E00",
+    "qdr-no-dfd": "#F0E442",
+    "qdr-no-lmr": "#009E73",
+    "qdr-no-ldg": "#0072B2",
+    "fp32-no-ldg": "#444444",
+}
+DPI = 160
+
+
+def use_style() -> None:
+    """Set the look; call before a figure is made."""
+    sns.set_theme(context="paper", style="whitegrid", font="DejaVu Sans", font_scale=1.0)
+    plt.rcParams.update({"figure.dpi": DPI, "savefig.dpi": DPI, "axes.titlesize": 10, "pdf.fonttype": 42})
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write <name>.png and <name>.pdf and close the figure."""
+    with replacing(folder / f"{name}.png") as temporary:
+        figure.savefig(temporary, metadata={"Software": None}, bbox_inches="tight")
+    with replacing(folder / f"{name}.pdf") as temporary:
+        figure.savefig(temporary, metadata={"CreationDate": None}, bbox_inches="tight")
+    plt.close(figure)

@@ -1,0 +1,76 @@
+"""The tables beside quality: parity of engines, measurement protocols, latency."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from qdr.evaluate.parity import GATE_MAX_LEVEL, GATE_MEAN_LEVEL, GATE_PSNR_DB
+from qdr.metrics.protocol import PROTOCOLS
+from qdr.report.load import LATENCY, PARITY, load, load_json
+from qdr.report.quality import LABELS, TASK_LABELS
+from qdr.report.tables.table import RULE, Table
+
+
+def parity_table(path: Path) -> Table:
+    """Engines against fake quantization, per task, method and engine."""
+    frame = load(path, PARITY)
+    header = ["Task", "Method", "Engine", "Images", "Mean Δ PSNR (dB)", "Largest (dB)", "Max level", "Mean level", "Gate"]
+    rows: list[list[str]] = []
+    for task in TASK_LABELS:
+        part = frame[frame["task"] == task]
+        rows += [RULE] if rows and len(part) else []
+        for (method, engine), group in part.groupby(["method", "engine"], sort=False):
+            mean, worst = group["delta_psnr_db"].mean(), group["delta_psnr_db"].abs().max()
+            level, average = int(group["max_level"].max()), group["mean_level"].max()
+            passed = abs(mean) <= GATE_PSNR_DB and level <= GATE_MAX_LEVEL and average <= GATE_MEAN_LEVEL
+            cells = [TASK_LABELS[task], LABELS[str(method)], str(engine), str(len(group)), f"{mean:+.5f}", f"{worst:.5f}"]
+            rows.append([*cells, str(level), f"{average:.4f}", "pass" if passed else "FAIL"])
+    caption = "Parity of the W8A8 engines with the fake quantization of training, on their 8-bit output."
+    gate = f"mean |Δ PSNR| ≤ {GATE_PSNR_DB} dB, max level ≤ {GATE_MAX_LEVEL}, mean level ≤ {GATE_MEAN_LEVEL} on every image"
+    return Table("parity", caption, header, rows, [f"Gate: {gate}. Mean level: the largest over images."])
+
+
+def protocol_table() -> Table:
+    """How images are compared."""
+    rows = [[p.name, p.colour, str(p.border), p.description] for p in PROTOCOLS.values()]
+    caption = "Measurement protocols. Every value is of one 8-bit image; means are over images."
+    notes = ["PSNR: 10 log10(255² / MSE). SSIM: Gaussian window 11×11, sigma 1.5, valid positions (Wang et al. 2004)."]
+    return Table("protocol", caption, ["Protocol", "Colour", "Border", "What is compared"], rows, notes)
+
+
+def latency_table(latency: Path, jetson: Path) -> Table:
+    """Milliseconds of every engine and precision, and the Jetson's row."""
+    frame = load(latency, LATENCY)
+    header = ["Model", "Engine", "Precision", "Median (ms)", "p90 (ms)", "p99 (ms)", "FPS", "Speed-up", "Peak memory (MiB)"]
+    rows = []
+    for row in frame.to_dict("records"):
+        speed = _fp32(frame, str(row["model"]), str(row["engine"])) / float(row["median_ms"])
+        rows.append(
+            [str(row["model"]), str(row["engine"]), str(row["precision"])]
+            + [f"{row[key]:.2f}" for key in ("median_ms", "p90_ms", "p99_ms")]
+            + [f"{row['fps']:.0f}", f"{speed:.2f}×", f"{row['peak_rss_mib']:.0f}"]
+        )
+    record = load_json(jetson)
+    rows.append(RULE)
+    notes = ["Speed-up: over FP32 in the same engine, same run."]
+    if record["status"] == "built":
+        for entry in record["rows"]:
+            cells = [f"{entry[key]:.2f}" for key in ("median_ms", "p90_ms", "p99_ms")]
+            engine = f"tensorrt ({record['device']})"
+            rows.append(["efm", engine, entry["precision"], *cells, f"{entry['fps']:.0f}", "—", "—"])
+    else:
+        rows.append(["efm", "tensorrt (Jetson)", "int8", "—", "—", "—", "—", "—", "—"])
+        notes.append(f"Jetson: not built: {record['reason']}.")
+    first, cpu = frame.iloc[0], load_json(latency.with_suffix(".json"))["cpu"]
+    caption = (
+        f"Latency at {first['height']}x{first['width']}, batch {first['batch']}, {first['threads']} threads: each case in "
+        f"its own process, {first['calls']} calls in {first['repeats']} turns after warm-up. CPU: {cpu}."
+    )
+    return Table("latency", caption, header, rows, notes)
+
+
+def _fp32(frame: pd.DataFrame, model: str, engine: str) -> float:
+    rows = frame[(frame["model"] == model) & (frame["engine"] == engine) & (frame["precision"] == "fp32")]
+    return float(rows["median_ms"].iloc[0])

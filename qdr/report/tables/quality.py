@@ -1,0 +1,161 @@
+"""The quality tables: every task and method, the ablation, and few bits.
+
+Each states the paired difference to a reference with its interval. A best value is set in bold only where its paired
+interval against every other integer method of the task excludes zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qdr.evaluate.stats import Bootstrap, Interval
+from qdr.metrics.recovery import psnr_ratio
+from qdr.report.quality import FP32, INPUT, LABELS, TASK_LABELS, Quality, Setting, Values
+from qdr.report.tables.table import RULE, Bold, Table
+
+SPLITS = {
+    "photos": "real photographs, never seen in training, with synthetic degradation",
+    "test": "real pairs",
+    "scenes": "held-out procedural scenes",
+}
+BOLD = "Bold: the best integer method of its task, where its paired interval against every other one excludes zero."
+RECOVERY = "PSNR ratio: P / P_fp32. Gain recovery: (P - P_input) / (P_fp32 - P_input); a model that does nothing keeps 0."
+PARTS = (
+    "- DFD: distillation at every level, decoder included, instead of at the bottleneck alone. - LMR: fixed weight. "
+    "- LDG: the EFM without gates, quantized with its own FP32 teacher; gain recovery is against the FP32 EFM with gates."
+)
+ENDS = "W4A4: 4-bit weights and activations; the image, the first and the last layer keep 8 bits."
+FAKE = "No engine here executes 4 bits: these rows are measured by fake quantization in PyTorch and named so."
+
+
+@dataclass(frozen=True)
+class View:
+    """The rows of one task and split, and how intervals are taken."""
+
+    quality: Quality
+    task: str
+    split: str
+    stats: Bootstrap
+
+    def values(self, setting: Setting, metric: str = "psnr") -> Values:
+        """One value per image."""
+        return self.quality.values(self.task, self.split, metric, setting)
+
+    def start(self, setting: Setting) -> list[str]:
+        """Task, method, bits and engine."""
+        if setting == INPUT:
+            return [TASK_LABELS[self.task], LABELS["input"], "—", "—"]
+        engine = self.quality.engine(self.task, setting)
+        return [TASK_LABELS[self.task], LABELS[setting.method], setting.bits, engine]
+
+    def means(self, setting: Setting) -> list[str]:
+        """Mean PSNR and SSIM."""
+        return [f"{self.values(setting).mean():.2f}", f"{self.values(setting, 'ssim').mean():.4f}"]
+
+    def recovery(self, setting: Setting) -> str:
+        """Gain recovery with its interval; 0 and 1 by definition for the input and FP32."""
+        if setting in (INPUT, FP32):
+            return "0" if setting == INPUT else "1"
+        return show(self.stats.gain_recovery(self.values(setting), self.values(FP32), self.values(INPUT)), 3)
+
+    def against(self, setting: Setting, reference: Setting) -> str:
+        """Paired PSNR difference to a reference, with its interval."""
+        base = self.values(reference)
+        if setting == reference or not len(base):
+            return "—"
+        interval = self.stats.difference(self.values(setting), base)
+        return show(interval, 3, sign=True) + ("" if interval.significant else " n.s.")
+
+    def best(self, listed: list[Setting]) -> Setting | None:
+        """The setting that is significantly ahead of all others, if there is one."""
+        top = max(listed, key=lambda setting: float(self.values(setting).mean()), default=None)
+        if top is None:
+            return None
+        rivals = [setting for setting in listed if setting != top]
+        ahead = all(self.stats.difference(self.values(top), self.values(rival)).significant for rival in rivals)
+        return top if ahead else None
+
+
+def main_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
+    """Tasks x methods at FP32 and W8A8 on one split."""
+    header = ["Task", "Method", "Bits", "Engine", "PSNR (dB)", "SSIM", "PSNR ratio", "Gain recovery", "Δ PSNR to QAT (dB)"]
+    rows: list[list[str]] = []
+    for task in quality.tasks:
+        view = View(quality, task, split, stats)
+        listed = [s for s in quality.settings(task, ("FP32", "W8A8")) if s.images == "all" and "-no-" not in s.method]
+        best = view.best([s for s in listed if s.bits == "W8A8"])
+        rows += [RULE] if rows else []
+        for setting in listed:
+            psnr, ssim = view.means(setting)
+            ratio = psnr_ratio(float(view.values(setting).mean()), float(view.values(FP32).mean()))
+            last = view.against(setting, Setting("qat", "W8A8")) if setting.bits == "W8A8" else "—"
+            psnr = Bold(psnr) if setting == best else psnr
+            rows.append([*view.start(setting), psnr, ssim, f"{100 * ratio:.1f} %", view.recovery(setting), last])
+    name = "main-scenes" if split == "scenes" else "main"
+    return Table(name, _caption("Restoration quality", quality, split, stats), header, rows, [BOLD, RECOVERY])
+
+
+def ablation_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
+    """QDR and what each part contributes, at W8A8."""
+    header = ["Task", "Method", "Bits", "Engine", "PSNR (dB)", "SSIM", "Gain recovery", "Δ PSNR to QDR (dB)"]
+    reference = Setting("qdr", "W8A8")
+    rows: list[list[str]] = []
+    for task in quality.tasks:
+        view = View(quality, task, split, stats)
+        parts = [s for s in quality.settings(task, ("FP32", "W8A8")) if "-no-" in s.method]
+        rows += [RULE] if rows and parts else []
+        for setting in [Setting("qat", "W8A8"), reference, *parts] if parts else []:
+            last = view.against(setting, reference) if setting.bits == "W8A8" else "—"
+            rows.append([*view.start(setting), *view.means(setting), view.recovery(setting), last])
+    return Table("ablation", _caption("Ablation", quality, split, stats), header, rows, [PARTS])
+
+
+def low_bit_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
+    """W4A4 with all and with few training images."""
+    header = [
+        "Task",
+        "Method",
+        "Bits",
+        "Engine",
+        "Training images",
+        "Seeds",
+        "PSNR (dB)",
+        "Gain recovery",
+        "Δ PSNR to QAT (dB)",
+    ]
+    rows: list[list[str]] = []
+    for task in quality.tasks:
+        view = View(quality, task, split, stats)
+        listed = quality.settings(task, ("W4A4",))
+        rows += [RULE] if rows and listed else []
+        for setting in listed:
+            seeds = quality.seeds(task, split, "psnr", setting)
+            spread = f" ± {(seeds.max() - seeds.min()) / 2:.2f}" if len(seeds) > 1 else ""
+            last = view.against(setting, Setting("qat", "W4A4", setting.images))
+            cells = [*view.start(setting), setting.images, str(len(seeds)), view.means(setting)[0] + spread]
+            rows.append([*cells, view.recovery(setting), last])
+    notes = [ENDS, FAKE, "± is half the range over seeds."]
+    return Table("low-bit", _caption("Four bits", quality, split, stats), header, rows, notes)
+
+
+def show(interval: Interval, digits: int, sign: bool = False) -> str:
+    """Text of an interval.
+
+    >>> show(Interval(0.5, 0.25, 0.75), 2, sign=True)
+    '+0.50 [+0.25, +0.75]'
+    """
+    plus = "+" if sign else ""
+    a, b, c = (f"{value:{plus}.{digits}f}" for value in (interval.estimate, interval.low, interval.high))
+    return f"{a} [{b}, {c}]"
+
+
+def _caption(title: str, quality: Quality, split: str, stats: Bootstrap) -> str:
+    frame = quality.frame[quality.frame["split"] == split]
+    images = sorted({int(count) for count in frame.groupby("task")["image"].nunique()})
+    protocols, profiles = "/".join(sorted(set(frame["protocol"]))), "/".join(sorted(set(frame["profile"])))
+    count = str(images[0]) if len(images) == 1 else f"{images[0]} to {images[-1]}"
+    interval = f"{100 * stats.confidence:.0f} % paired bootstrap interval over images ({stats.resamples} resamples)"
+    return (
+        f"{title}: {SPLITS[split]}, {count} images per task, protocol {protocols}, profile {profiles}; "
+        f"brackets: {interval}; n.s.: not significant."
+    )

@@ -1,0 +1,1 @@
+"""Engines: one small protocol over PyTorch, OpenVINO, ONNX Runtime and TensorRT."""

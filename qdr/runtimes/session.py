@@ -1,0 +1,72 @@
+"""An engine as the rest of qdr sees it: a float image in, a float image out.
+
+`open_session` loads an exported ONNX file in a named engine; `restore` is the one way an 8-bit image passes through any
+of them, so that every engine's quality is measured on its own 8-bit output, made the same way: divide by 255, extend to
+a multiple of the network's stride by repeating the edge, run, cut, clip, round half to even.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdr.errors import QdrError, check_choice
+
+ENGINES = ("openvino", "onnxruntime", "tensorrt")
+PRECISIONS = ("fp32", "bf16", "int8")
+MULTIPLE = 16
+Batch = NDArray[np.float32]
+
+
+class Session(Protocol):
+    """A loaded model."""
+
+    name: str
+
+    def run(self, image: Batch) -> Batch:
+        """Restore [n, 3, h, w] in [0, 1], sides multiples of the stride; the result is not clipped."""
+        ...
+
+    def close(self) -> None:
+        """Release the model."""
+        ...
+
+
+def open_session(engine: str, path: Path, precision: str = "fp32", threads: int = 2) -> Session:
+    """Load an exported file.
+
+    `precision` is what the engine computes in: "fp32", "bf16" (an FP32 file, OpenVINO only) or "int8" (a Q/DQ file).
+
+    Raises:
+        QdrError: on an unknown engine or precision, a missing or damaged file, or an engine that is not installed.
+    """
+    check_choice("engine", engine, ENGINES)
+    check_choice("precision", precision, PRECISIONS)
+    if not path.is_file():
+        raise QdrError(f"{path} does not exist: export it first (`dvc repro export`)")
+    if precision == "bf16" and engine != "openvino":
+        raise QdrError(f"{engine} has no bf16 mode: use openvino")
+    if engine == "openvino":
+        from qdr.runtimes.openvino import OpenVinoSession
+
+        return OpenVinoSession(path, precision, threads)
+    if engine == "onnxruntime":
+        from qdr.runtimes.ort import OrtSession
+
+        return OrtSession(path, precision, threads)
+    from qdr.runtimes.tensorrt import TensorRtSession
+
+    return TensorRtSession(path)
+
+
+def restore(session: Session, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The engine's 8-bit restoration of an RGB image [h, w, 3] of any size."""
+    height, width = image.shape[:2]
+    bottom, right = -height % MULTIPLE, -width % MULTIPLE
+    extended = np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge")
+    batch = np.ascontiguousarray(extended.transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
+    restored = session.run(batch)[0].transpose(1, 2, 0)[:height, :width]
+    return np.asarray(np.rint(np.clip(restored, 0, 1) * np.float32(255)), np.uint8)
