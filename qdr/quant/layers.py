@@ -21,7 +21,7 @@ from qdr.quant.lsq import fake_quantize
 from qdr.quant.observers import OBSERVERS
 
 Mode = Literal["observe", "quantize", "export"]
-_SAMPLE = 65536
+_SAMPLE = 16384  # values kept per image
 
 
 class ActivationQuantizer(nn.Module):

@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from qdr.quant.affine import dequantize, quantize
+from qdr.quant.affine import quantize
 
-_FRACTIONS = tuple(i / 40 for i in range(8, 41))
+_FRACTIONS = tuple(i / 20 for i in range(4, 21))
 _SMALLEST = 1e-8
 
 
@@ -28,8 +28,9 @@ def minmax_scale(x: Tensor, low: int, high: int) -> Tensor:
 def mse_scale(x: Tensor, low: int, high: int) -> Tensor:
     """The scale with the least mean squared error among fractions 0.2 to 1 of the min-max scale, a scalar > 0."""
     full = minmax_scale(x, low, high)
-    errors = [(dequantize(quantize(x, full * f, low, high), full * f) - x).square().mean() for f in _FRACTIONS]
-    return full * _FRACTIONS[int(torch.stack(errors).argmin())]
+    scales = full * torch.tensor(_FRACTIONS)
+    errors = torch.stack([(quantize(x, scale, low, high).mul_(scale).sub_(x)).square_().mean() for scale in scales])
+    return scales[errors.argmin()]
 
 
 OBSERVERS = {"minmax": minmax_scale, "mse": mse_scale}
