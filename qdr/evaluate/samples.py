@@ -24,7 +24,7 @@ from qdr.train.methods import Run, plan
 from qdr.train.run import load_model
 
 METHODS = {"fp32": "FP32", "ptq": "W8A8", "qat": "W8A8", "qdr": "W8A8"}
-SIDE = 192
+SIDE = 160
 
 
 def write_samples(config: Config, task: str) -> None:
@@ -50,7 +50,7 @@ def write_samples(config: Config, task: str) -> None:
 
 
 def gate_maps(config: Config, task: str, pairs: PairSet, index: int) -> list[NDArray[np.float32]]:
-    """LDG's gate maps [h, w] in (0, 1) for one image, one per encoder level, of the FP32 model."""
+    """LDG's gate maps [h, w] in (0, 1) for one image, one per place, of the FP32 model."""
     model = load_model(config, Run(task, "fp32", "FP32", "all", 0))
     assert isinstance(model, EFM)
     maps: list[NDArray[np.float32]] = []

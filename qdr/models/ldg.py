@@ -2,7 +2,7 @@
 
 FACT (arXiv 2603.09624, abstract): the EFM has a lightweight LDG that modulates where the degradation sits in the image.
 
-READING (ours; the equations were not at hand). One gate per encoder level, a single map for all channels:
+READING (ours; the equations were not at hand). One gate after each halving, a single map for all channels:
 
     g = sigmoid(a * conv1(x) + b)            [n, 1, h, w], in (0, 1)
     x <- x + m * (g * conv2(x))              [n, c, h, w]

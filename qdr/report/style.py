@@ -29,13 +29,14 @@ COLOURS = {
     "qdr-no-ldg": "#0072B2",
     "fp32-no-ldg": "#444444",
 }
-DPI = 160
+DPI = 120
 
 
 def use_style() -> None:
     """Set the look; call before a figure is made."""
     sns.set_theme(context="paper", style="whitegrid", font="DejaVu Sans", font_scale=1.0)
-    plt.rcParams.update({"figure.dpi": DPI, "savefig.dpi": DPI, "axes.titlesize": 10, "pdf.fonttype": 42})
+    exact = {"pdf.fonttype": 42, "image.interpolation": "none"}
+    plt.rcParams.update({"figure.dpi": DPI, "savefig.dpi": DPI, "axes.titlesize": 10} | exact)
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:

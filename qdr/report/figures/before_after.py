@@ -34,7 +34,7 @@ def before_after(samples: Path, task: str) -> Figure:
         top, bottom = axes[0][column], axes[1][column]
         top.imshow(image)
         if name == "target":
-            top.set_title("Target")
+            top.set_title("Target\n", fontsize=8.5)
             bottom.axis("off")
         else:
             engine = "" if name in ("input", "fp32") else " (INT8 engine)"
@@ -47,5 +47,6 @@ def before_after(samples: Path, task: str) -> Figure:
     axes[1][0].set_ylabel("|error|")
     axes[0][0].set_ylabel(TASK_LABELS[task])
     if shown is not None:
-        figure.colorbar(shown, ax=axes[1][-1], location="left", fraction=0.15, label="grey levels", extend="max")
+        scale_axis = axes[1][-1].inset_axes((0.0, 0.0, 0.08, 1.0))
+        figure.colorbar(shown, cax=scale_axis, label="grey levels", extend="max")
     return figure

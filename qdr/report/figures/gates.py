@@ -16,7 +16,7 @@ from qdr.report.quality import TASK_LABELS
 
 
 def ldg_gates(gates: Path) -> Figure:
-    """A row per task: input, truth, one gate map per encoder level, each stretched to its own range."""
+    """A row per task: input, truth, one gate map per place, each stretched to its own range."""
     tasks = [task for task in TASK_LABELS if (gates / task / "truth.png").is_file()]
     levels = len(list((gates / tasks[0]).glob("gate*.png")))
     size = (2.3 * (2 + levels), 1.75 * len(tasks))
@@ -30,7 +30,7 @@ def ldg_gates(gates: Path) -> Figure:
             gate = _grey(gates / task / f"gate{level}.png")
             height, width = gate.shape
             small = np.asarray(Image.fromarray(truth).resize((width, height), Image.Resampling.BOX))
-            _show(row[2 + level], gate, f"gate, level {level}: r = {_correlation(gate, small):+.2f}")
+            _show(row[2 + level], gate, f"gate at 1/{4 << level}: r = {_correlation(gate, small):+.2f}")
         for axis in row:
             axis.set_xticks([])
             axis.set_yticks([])

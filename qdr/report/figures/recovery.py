@@ -39,11 +39,11 @@ def recovery(quality: Quality, stats: Bootstrap) -> Figure:
         axis.margins(x=0.15)
     labels = [LABELS[s.method] + (", INT8" if s.bits == "W8A8" else "") for s in METHODS]
     axes[0][0].set_yticks(range(len(METHODS)), labels)
-    axes[0][0].invert_yaxis()
+    axes[0][0].set_ylim(len(METHODS) - 0.5, -0.5)
     figure.suptitle(
         f"Gain recovery on {split}, {len(fp32)} images per task, {100 * stats.confidence:.0f} % paired intervals; "
         "each panel has its own scale",
-        y=1.04,
+        y=0.99,
         fontsize=9,
     )
     figure.tight_layout()
