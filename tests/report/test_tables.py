@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qdr import config
+from qdr.report import tables
+from qdr.report.tables.table import RULE, Bold, Table
+
+
+@pytest.fixture
+def written(results: Path, settings: config.Config, tmp_path: Path) -> Path:
+    tables.write_quality(settings, results, tmp_path / "paper")
+    tables.write_speed(results, tmp_path / "paper")
+    return tmp_path / "paper"
+
+
+def cells(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_number_of_the_main_table_again(written: Path, results: Path) -> None:
+    frame = pd.read_csv(results / "quality.csv")
+    psnr = frame[
+        (frame["metric"] == "psnr") & (frame["split"] == "photos") & (frame["task"] == "derain") & (frame["images"] == "all")
+    ]
+    means = psnr.groupby("method")["value"].mean()
+    rows = {row["Method"]: row for row in cells(written / "quality/main.csv") if row["Task"] == "Rain"}
+    assert rows["QDR"]["PSNR (dB)"] == f"{means['qdr']:.2f}"
+    assert rows["QDR"]["PSNR ratio"] == f"{100 * means['qdr'] / means['fp32']:.1f} %"
+    kept = (means["ptq"] - means["input"]) / (means["fp32"] - means["input"])
+    assert rows["PTQ"]["Gain recovery"].startswith(f"{kept:.3f} [")
+    assert rows["PTQ"]["Δ PSNR to QAT (dB)"].startswith(f"{means['ptq'] - means['qat']:+.3f} [")
+    assert rows["Degraded input"]["Gain recovery"] == "0"
+    assert rows["FP32"]["Gain recovery"] == "1"
+
+
+def test_bold_only_where_significant(written: Path) -> None:
+    text = (written / "quality/main.md").read_text()
+    bold = [line for line in text.splitlines() if line.startswith("|") and "**" in line]
+    assert len(bold) == 2
+    assert all("QDR" in line for line in bold)
+    tied = [line for line in text.splitlines() if "decoder KD" in line]
+    assert all(line.rstrip(" |").endswith("n.s.") for line in tied)
+
+
+def test_few_images_are_compared_with_few_images(written: Path) -> None:
+    rows = cells(written / "quality/low-bit.csv")
+    assert {row["Engine"] for row in rows} == {"fake-quant"}
+    assert {row["Seeds"] for row in rows} == {"2"}
+    ahead = next(row for row in rows if row["Method"] == "QDR")["Δ PSNR to QAT (dB)"]
+    assert float(ahead.split()[0]) == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_jetson_has_a_dash_and_its_reason(written: Path) -> None:
+    text = (written / "speed/latency.md").read_text()
+    assert "| efm | tensorrt (Jetson) | int8 | — |" in text
+    assert "not built: no Jetson_here." in text
+    assert "2.50×" in text
+    assert r"no Jetson\_here" in (written / "speed/latency.tex").read_text()
+
+
+def test_the_same_rows_give_the_same_bytes(written: Path, results: Path, settings: config.Config, tmp_path: Path) -> None:
+    tables.write_quality(settings, results, tmp_path / "again")
+    for path in (written / "quality").iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / "quality" / path.name).read_bytes()
+
+
+def test_the_index_names_every_file(written: Path) -> None:
+    index = (written / "INDEX.md").read_text()
+    for path in (*(written / "quality").iterdir(), *(written / "speed").iterdir()):
+        assert f"paper_tables/{path.parent.name}/{path.stem} |" in index
+
+
+def test_a_table_in_three_formats() -> None:
+    table = Table("t", "50 % of a_b", ["A", "B"], [["x & y", Bold("1")], RULE, ["—", "2|3"]], ["≤ 1"])
+    assert r"\caption{50 \% of a\_b}" in table.tex()
+    assert r"x \& y & \textbf{1} \\" in table.tex()
+    assert table.tex().count(r"\midrule") == 2
+    assert "| x & y | **1** |" in table.markdown()
+    assert r"2\|3" in table.markdown()
+    assert table.csv() == "A,B\nx & y,1\n—,2|3\n"
+
+
+def test_values_are_averaged_over_seeds_first(results: Path) -> None:
+    from qdr.report.quality import Quality, Setting
+
+    quality = Quality(results / "quality.csv")
+    setting = Setting("qdr", "W4A4", "2")
+    assert quality.values("derain", "photos", "psnr", setting).shape == (5,)
+    assert quality.seeds("derain", "photos", "psnr", setting).shape == (2,)
+    assert np.isclose(
+        quality.values("derain", "photos", "psnr", setting).mean(), quality.seeds("derain", "photos", "psnr", setting).mean()
+    )

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from qdr.errors import QdrError
+from qdr.export.qdq import Exporter
+from qdr.models.efm import EFM
+from qdr.runtimes import tensorrt
+from qdr.runtimes.restore_file import restore_file
+from qdr.runtimes.session import open_session, restore
+from qdr.runtimes.torch_eager import TorchSession
+
+
+class Identity:
+    """An engine that returns what it is given, and remembers the shape."""
+
+    name = "identity"
+
+    def run(self, image: np.ndarray) -> np.ndarray:
+        self.shape = image.shape
+        return image
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 31), (1, 40), (50, 33)])
+def test_any_size_passes_through_unchanged(size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    session = Identity()
+    assert np.array_equal(restore(session, image), image)
+    assert session.shape[2] % 16 == session.shape[3] % 16 == 0
+
+
+def test_the_result_is_clipped_and_rounded_half_to_even() -> None:
+    class Constant(Identity):
+        def __init__(self, value: float) -> None:
+            self.value = np.float32(value)
+
+        def run(self, image: np.ndarray) -> np.ndarray:
+            return np.full_like(image, self.value)
+
+    image = np.zeros((16, 16, 3), np.uint8)
+    for value, level in ((-0.5, 0), (1.5, 255), (0.5, 128), (2.4 / 255, 2)):
+        assert (restore(Constant(value), image) == level).all()
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_engines_restore_what_the_network_restores(efm: EFM, tmp_path: Path, engine: str) -> None:
+    Exporter().write(efm, tmp_path / "efm.onnx", "efm", efm.stride)
+    image = np.random.default_rng(1).integers(0, 256, (37, 50, 3), np.uint8)
+    session = open_session(engine, tmp_path / "efm.onnx")
+    difference = restore(session, image).astype(int) - restore(TorchSession(efm, "torch"), image)
+    assert np.abs(difference).max() <= 1
+    session.close()
+
+
+def test_one_image_restored_from_a_file(efm: EFM, tmp_path: Path) -> None:
+    Exporter().write(efm, tmp_path / "efm.onnx", "efm", efm.stride)
+    Image.fromarray(np.full((20, 30, 3), 100, np.uint8)).save(tmp_path / "in.png")
+    restore_file(tmp_path / "efm.onnx", tmp_path / "in.png", tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as image:
+        assert image.size == (30, 20)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_a_damaged_file_is_named(tmp_path: Path, engine: str) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"nonsense")
+    with pytest.raises(QdrError, match=r"cannot load .*bad\.onnx"):
+        open_session(engine, tmp_path / "bad.onnx")
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").touch()
+    with pytest.raises(QdrError, match="did you mean 'openvino'"):
+        open_session("openvno", tmp_path / "x.onnx")
+    with pytest.raises(QdrError, match="did you mean 'int8'"):
+        open_session("openvino", tmp_path / "x.onnx", "int4")
+    with pytest.raises(QdrError, match="has no bf16 mode"):
+        open_session("onnxruntime", tmp_path / "x.onnx", "bf16")
+    with pytest.raises(QdrError, match="export it first"):
+        open_session("openvino", tmp_path / "no.onnx")
+
+
+def test_tensorrt_says_why_it_is_unavailable(tmp_path: Path) -> None:
+    reason = tensorrt.unavailable()
+    if reason is None:
+        assert torch.cuda.is_available()
+        return
+    assert "TensorRT" in reason or "CUDA" in reason
+    (tmp_path / "x.onnx").touch()
+    with pytest.raises(QdrError, match="tensorrt is unavailable"):
+        open_session("tensorrt", tmp_path / "x.onnx")

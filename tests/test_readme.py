@@ -1,0 +1,39 @@
+"""The README says what the repository holds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("table", ["quality/summary", "speed/latency"])
+def test_its_tables_are_the_generated_ones(table: str) -> None:
+    assert (ROOT / "paper_tables" / f"{table}.md").read_text().strip() in README
+
+
+def test_every_file_of_its_tree_exists() -> None:
+    tree = README.split("```text")[1].split("```")[0]
+    folder, missing = "", []
+    for line in tree.splitlines():
+        found = re.match(r"( *)([\w./-]+/?)(?:  |$)", line)
+        if not found:
+            continue
+        name = found[2]
+        if not found[1]:
+            folder = name if name.endswith("/") else ""
+        path = ROOT / (folder + name if found[1] else name)
+        if not path.exists():
+            missing.append(str(path))
+    assert not missing
+
+
+def test_every_target_it_names_is_in_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"`make (\w+)`", README))
+    assert {"repro", "test", "report"} <= targets
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
