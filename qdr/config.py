@@ -35,7 +35,6 @@ METHODS = (
     "fp32-no-ldg",
 )
 BITS = ("FP32", "W8A8", "W4A4")
-PLACES = ("bottleneck", "encoder", "decoder", "all")
 OBSERVERS = ("minmax", "mse")
 
 

@@ -1,8 +1,9 @@
-"""Tidy rows on disk: CSV with a header, written whole or not at all."""
+"""Rows and records on disk: CSV with a header, JSON objects; written whole or not at all."""
 
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +26,22 @@ def read_rows(path: Path) -> list[dict[str, str]]:
             return list(csv.DictReader(file))
     except FileNotFoundError as error:
         raise QdrError(f"{path} does not exist: run `dvc repro`") from error
+
+
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Write an object, keys sorted."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an object."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise QdrError(f"{path} does not exist: run `dvc repro`, or `git checkout` it if it is committed") from error
+    except json.JSONDecodeError as error:
+        raise QdrError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise QdrError(f"{path} must hold an object")
+    return record

@@ -76,4 +76,4 @@ def test_every_field_is_read_somewhere() -> None:
     for cls in vars(config).values():
         if dataclasses.is_dataclass(cls) and isinstance(cls, type) and cls.__name__.endswith("Config"):
             for name in fields(cls):
-                assert re.search(rf"\.{name}\b", source), f"{cls.__name__}.{name} is read by nothing"
+                assert re.search(rf"[.{{]{name}\b", source), f"{cls.__name__}.{name} is read by nothing"

@@ -7,7 +7,6 @@ reason. It has no other way to produce a number.
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from qdr import paths
 from qdr.config import BenchConfig, Config
 from qdr.export.models import engine_file
+from qdr.rows import write_json
 from qdr.runtimes import tensorrt
 from qdr.train.methods import Run
 
@@ -32,8 +32,7 @@ def jetson(config: Config) -> None:
         models = {"fp32": Run(task, "fp32", "FP32", "all", 0), "int8": Run(task, "qdr", "W8A8", "all", 0)}
         rows = [_time(precision, engine_file(run), config.bench) for precision, run in models.items()]
         record = {"status": "built", "reason": "", "device": tensorrt.device_name(), "rows": rows}
-    with paths.replacing(paths.results() / "jetson.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(paths.results() / "jetson.json", record)
 
 
 def _time(precision: str, model: Path, settings: BenchConfig) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from qdr import paths, provenance
 from qdr.config import BenchConfig, Config
 from qdr.errors import QdrError
 from qdr.export.models import engine_file
-from qdr.rows import write_rows
+from qdr.rows import write_json, write_rows
 from qdr.train.methods import Run
 
 
@@ -42,8 +42,7 @@ def bench(config: Config) -> None:
     rows = measure(cases(config), config.bench)
     write_rows(paths.results() / "latency.csv", rows)
     about = provenance.collect(config.profile, [], config.bench.threads)
-    with paths.replacing(paths.results() / "latency.json") as temporary:
-        temporary.write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(paths.results() / "latency.json", about)
 
 
 def cases(config: Config) -> list[Case]:

@@ -7,12 +7,12 @@ without a pinned checksum cannot be fetched.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from qdr import paths
 from qdr.config import build
-from qdr.errors import QdrError, check_choice
+from qdr.errors import check_choice
+from qdr.rows import read_json
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,7 @@ class Card:
 
 def load_cards() -> dict[str, Card]:
     """All cards by name, read strictly."""
-    path = paths.manifest()
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise QdrError(f"{path} does not exist: restore it with `git checkout data/manifest.json`") from error
-    except json.JSONDecodeError as error:
-        raise QdrError(f"{path} is not valid JSON: {error}") from error
+    data = read_json(paths.manifest())
     cards = {name: build(Card, entry, f"manifest.{name}") for name, entry in data.items()}
     for name, entry in cards.items():
         check_choice(f"kind of source {name}", entry.kind, ("clean", "pairs"))

@@ -65,7 +65,7 @@ def _trace(model: nn.Module, stride: int) -> onnx.ModelProto:
             opset_version=OPSET,
             input_names=["image"],
             output_names=["restored"],
-            dynamic_shapes={"image": free},
+            dynamic_shapes=(free,),
             verbose=False,
         )
     if program is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from qdr import paths, provenance
 from qdr.config import Config
-from qdr.rows import read_rows, write_rows
+from qdr.rows import read_rows, write_json, write_rows
 from qdr.train.methods import Run, plan
 from qdr.train.run import run_folder
 
@@ -25,8 +25,7 @@ def collect(config: Config) -> None:
     runs = [run for task in config.tasks for run in plan(config, task)]
     write_rows(results / "training.csv", [row for run in runs for row in _training(config, run)])
     about = provenance.collect(config.profile, sorted({run.seed for run in runs}), config.threads)
-    with paths.replacing(results / "provenance.json") as temporary:
-        temporary.write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(results / "provenance.json", about)
 
 
 def _training(config: Config, run: Run) -> Iterator[dict[str, Any]]:

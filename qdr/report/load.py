@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -95,19 +94,6 @@ def load(path: Path, schema: dict[str, Check]) -> pd.DataFrame:
         seen[key] = line
         typed.append({name: _checked(path, line, name, row[name], check) for name, check in schema.items()})
     return pd.DataFrame(typed)
-
-
-def load_json(path: Path) -> dict[str, Any]:
-    """A JSON object."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise QdrError(f"{path} does not exist: run `dvc repro`") from error
-    except json.JSONDecodeError as error:
-        raise QdrError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise QdrError(f"{path} must hold an object")
-    return data
 
 
 def _checked(path: Path, line: int, name: str, text: str | None, check: Check) -> Any:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from qdr.errors import QdrError
-from qdr.report.load import LATENCY, PARITY, QUALITY, TRAINING, load, load_json
+from qdr.report.load import LATENCY, PARITY, QUALITY, TRAINING, load
+from qdr.rows import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,7 +57,7 @@ def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(QdrError, match="run `dvc repro`"):
         load(tmp_path / "quality.csv", QUALITY)
     with pytest.raises(QdrError, match="run `dvc repro`"):
-        load_json(tmp_path / "jetson.json")
+        read_json(tmp_path / "jetson.json")
     (tmp_path / "bad.json").write_text("[")
     with pytest.raises(QdrError, match="not valid JSON"):
-        load_json(tmp_path / "bad.json")
+        read_json(tmp_path / "bad.json")

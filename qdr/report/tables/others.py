@@ -8,9 +8,10 @@ import pandas as pd
 
 from qdr.evaluate.parity import GATE_MEAN_LEVEL, GATE_PSNR_DB
 from qdr.metrics.protocol import PROTOCOLS
-from qdr.report.load import LATENCY, PARITY, load, load_json
+from qdr.report.load import LATENCY, PARITY, load
 from qdr.report.quality import LABELS, TASK_LABELS
 from qdr.report.tables.table import RULE, Table
+from qdr.rows import read_json
 
 
 def parity_table(path: Path) -> Table:
@@ -52,7 +53,7 @@ def latency_table(latency: Path, jetson: Path) -> Table:
             + [f"{row[key]:.2f}" for key in ("median_ms", "p90_ms", "p99_ms")]
             + [f"{row['fps']:.0f}", f"{speed:.2f}×", f"{row['peak_rss_mib']:.0f}"]
         )
-    record = load_json(jetson)
+    record = read_json(jetson)
     rows.append(RULE)
     notes = ["Speed-up: over FP32 in the same engine, same run."]
     if record["status"] == "built":
@@ -63,7 +64,7 @@ def latency_table(latency: Path, jetson: Path) -> Table:
     else:
         rows.append(["efm", "tensorrt (Jetson)", "int8", "—", "—", "—", "—", "—", "—"])
         notes.append(f"Jetson: not built: {record['reason']}.")
-    first, cpu = frame.iloc[0], load_json(latency.with_suffix(".json"))["cpu"]
+    first, cpu = frame.iloc[0], read_json(latency.with_suffix(".json"))["cpu"]
     caption = (
         f"Latency at {first['height']}x{first['width']}, batch {first['batch']}, {first['threads']} threads: each case in "
         f"its own process, {first['calls']} calls in {first['repeats']} turns after warm-up. CPU: {cpu}."

@@ -22,7 +22,8 @@ BOLD = "Bold: the best integer method of its task, where its paired interval aga
 RECOVERY = "PSNR ratio: P / P_fp32. Gain recovery: (P - P_input) / (P_fp32 - P_input); a model that does nothing keeps 0."
 PARTS = (
     "- DFD: distillation at every level, decoder included, instead of at the bottleneck alone. - LMR: fixed weight. "
-    "- LDG: the EFM without gates, quantized with its own FP32 teacher; gain recovery is against the FP32 EFM with gates."
+    "- LDG: the EFM without gates, quantized with its own FP32 teacher; gain recovery is against the FP32 EFM with gates. "
+    "Each teacher has one seed: what - LDG changes is not separated from what another seed would."
 )
 ENDS = "W4A4: 4-bit weights and activations; the image, the first and the last layer keep 8 bits."
 FAKE = "No engine here executes 4 bits: these rows are measured by fake quantization in PyTorch and named so."
