@@ -6,6 +6,7 @@ what it would have seen. Patches are cropped, mirrored and turned at random, the
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,13 @@ class PairSet:
         found = found[:limit]
         pairs = [read_pair(*entry) for entry in found]
         return cls(folder, [name for name, _, _ in found], [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+
+    def digest(self) -> str:
+        """Checksum of all pixels: what a run was trained on."""
+        total = hashlib.sha256()
+        for image in (*self.inputs, *self.targets):
+            total.update(image.tobytes())
+        return total.hexdigest()
 
     def truth(self, name: str) -> NDArray[np.uint8]:
         """The degradation map of an image, uint8 [h, w]."""

@@ -80,10 +80,12 @@ def freeze(model: nn.Module) -> None:
 
 
 def thaw(model: nn.Module) -> None:
-    """Switch back to fake quantization."""
+    """Switch to fake quantization with the scales as they are; what observers saw is forgotten."""
     for module in model.modules():
         if isinstance(module, ActivationQuantizer | QuantConv2d):
             module.mode = "quantize"
+        if isinstance(module, ActivationQuantizer):
+            module.seen = []
 
 
 def _replace(model: nn.Module, name: str, module: nn.Module) -> None:

@@ -21,7 +21,7 @@ from qdr.data.loader import PairSet, to_tensor
 from qdr.distill.balance import LMR, FixedWeight
 from qdr.models.zoo import build_model
 from qdr.quant.policy import describe
-from qdr.quant.prepare import calibrate, insert, link
+from qdr.quant.prepare import calibrate, insert, link, thaw
 from qdr.seed import derive, seed_everything
 from qdr.train.checkpoint import Progress, load_weights, save_run
 from qdr.train.loop import fit, validate
@@ -57,6 +57,7 @@ def make(config: Config, run: Run) -> None:
         "distill": vars(config.distill) if recipe.place else None,
         "quant": vars(config.quant) | {"rules": describe(run.bits)} if recipe.quantized else None,
         "model": vars(config.model),
+        "data": data.digest(),
     }
     if recipe.trains:
         optimizer = make_optimizer(
@@ -75,9 +76,8 @@ def load_model(config: Config, run: Run) -> nn.Module:
     """A finished run's network, in evaluation mode; quantized ones in fake quantization."""
     model: nn.Module = build_model(run.recipe.architecture, config.model)
     if run.recipe.quantized:
-        image = torch.zeros(1, 3, 32, 32)
-        calibrate(insert(model, run.bits, config.quant.observer), [image])
-        link(model, image)
+        link(insert(model, run.bits, config.quant.observer), torch.zeros(1, 3, 32, 32))
+        thaw(model)
     return load_weights(run_folder(run), model).eval()
 
 
