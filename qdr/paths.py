@@ -22,7 +22,7 @@ def project_root(start: Path | None = None) -> Path:
     for folder in (here, *here.parents):
         if (folder / "params.yaml").is_file():
             return folder
-    raise QdrError(f"no params.yaml in {here} or above it: run qdr inside the project, or `qdr profile use embedded`")
+    raise QdrError(f"no params.yaml in {here} or above it: run qdr inside the project, or `qdr profile embedded`")
 
 
 def manifest() -> Path:
@@ -63,6 +63,16 @@ def engines(task: str) -> Path:
 def rows(kind: str, task: str) -> Path:
     """Measured rows of one task before they are collected (`kind`: quality or parity)."""
     return project_root() / "work" / kind / f"{task}.csv"
+
+
+def calls() -> Path:
+    """Every timed call behind results/latency.csv."""
+    return project_root() / "work" / "latency" / "calls.csv"
+
+
+def tensorrt_engines() -> Path:
+    """TensorRT engines built on this machine."""
+    return project_root() / "work" / "tensorrt"
 
 
 def samples(task: str) -> Path:

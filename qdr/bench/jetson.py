@@ -22,9 +22,10 @@ from qdr.train.methods import Run
 
 
 def jetson(config: Config) -> None:
-    """Write results/jetson.json."""
+    """Write results/jetson.json, and the engines in work/tensorrt."""
     reason = tensorrt.unavailable()
     record: dict[str, Any]
+    paths.tensorrt_engines().mkdir(parents=True, exist_ok=True)
     if reason is not None:
         record = {"status": "not built", "reason": reason, "rows": []}
     else:
@@ -36,7 +37,7 @@ def jetson(config: Config) -> None:
 
 
 def _time(precision: str, model: Path, settings: BenchConfig) -> dict[str, Any]:
-    engine = model.with_suffix(".engine")
+    engine = paths.tensorrt_engines() / f"{model.stem}.engine"
     tensorrt.build(model, engine, settings.side)
     session = tensorrt.TensorRtSession(engine)
     image = np.random.default_rng(0).random((settings.batch, 3, settings.side, settings.side), dtype=np.float32)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,19 @@ class Case:
     path: str
 
 
+@dataclass
+class Timing:
+    """Every timed call of a case, and the largest memory of its processes."""
+
+    milliseconds: list[float] = field(default_factory=list)
+    peak_rss_mib: float = 0.0
+
+
 def bench(config: Config) -> None:
-    """Write results/latency.csv, and the machine beside it in latency.json."""
-    rows = measure(cases(config), config.bench)
-    write_rows(paths.results() / "latency.csv", rows)
+    """Write results/latency.csv, the machine beside it in latency.json, and every single call in work/latency."""
+    taken = measure(cases(config), config.bench)
+    write_rows(paths.calls(), [row for case, timing in taken.items() for row in _calls(case, timing)])
+    write_rows(paths.results() / "latency.csv", [summarize(case, config.bench, t) for case, t in taken.items()])
     about = provenance.collect(config.profile, [], config.bench.threads)
     write_json(paths.results() / "latency.json", about)
 
@@ -59,15 +68,14 @@ def cases(config: Config) -> list[Case]:
     return listed
 
 
-def measure(listed: list[Case], settings: BenchConfig) -> list[dict[str, Any]]:
-    """Time the cases in turn and return one row each."""
-    times: dict[Case, list[float]] = {case: [] for case in listed}
-    memory: dict[Case, float] = dict.fromkeys(listed, 0.0)
+def measure(listed: list[Case], settings: BenchConfig) -> dict[Case, Timing]:
+    """Time the cases in turn."""
+    taken = {case: Timing() for case in listed}
     for case in track(listed * settings.repeats, "latency"):
         answer = _time(case, settings)
-        times[case] += answer["milliseconds"]
-        memory[case] = max(memory[case], answer["peak_rss_mib"])
-    return [_row(case, settings, times[case], memory[case]) for case in listed]
+        taken[case].milliseconds += answer["milliseconds"]
+        taken[case].peak_rss_mib = max(taken[case].peak_rss_mib, answer["peak_rss_mib"])
+    return taken
 
 
 def _precisions(fp32: str, int8: str, bf16: bool) -> list[tuple[str, str]]:
@@ -86,8 +94,14 @@ def _time(case: Case, settings: BenchConfig) -> dict[str, Any]:
     return answer
 
 
-def _row(case: Case, settings: BenchConfig, milliseconds: list[float], memory: float) -> dict[str, Any]:
-    median, p90, p99 = np.percentile(milliseconds, [50, 90, 99])
+def _calls(case: Case, timing: Timing) -> list[dict[str, Any]]:
+    about = {"model": case.model, "precision": case.precision, "engine": case.engine}
+    return [about | {"call": i, "ms": f"{ms:.4f}"} for i, ms in enumerate(timing.milliseconds)]
+
+
+def summarize(case: Case, settings: BenchConfig, timing: Timing) -> dict[str, Any]:
+    """The row of a case in results/latency.csv."""
+    median, p90, p99 = np.percentile(timing.milliseconds, [50, 90, 99])
     return {
         "model": case.model,
         "precision": case.precision,
@@ -100,7 +114,7 @@ def _row(case: Case, settings: BenchConfig, milliseconds: list[float], memory: f
         "p90_ms": f"{p90:.4f}",
         "p99_ms": f"{p99:.4f}",
         "fps": f"{settings.batch * 1000 / median:.2f}",
-        "peak_rss_mib": f"{memory:.1f}",
+        "peak_rss_mib": f"{timing.peak_rss_mib:.1f}",
         "calls": settings.calls * settings.repeats,
         "repeats": settings.repeats,
     }

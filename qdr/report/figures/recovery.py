@@ -33,7 +33,7 @@ def recovery(quality: Quality, stats: Bootstrap) -> Figure:
             reach = np.array([[found.estimate - found.low], [found.high - found.estimate]])
             axis.errorbar(found.estimate, place, xerr=reach, fmt="o", color=COLOURS[setting.method], capsize=3, markersize=6)
         axis.axvline(1, color=COLOURS["fp32"], linewidth=1)
-        axis.set_title(f"{TASK_LABELS[task]}: FP32 gains {float((fp32 - degraded).mean()):+.1f} dB")
+        axis.set_title(f"{TASK_LABELS[task]} (FP32: {float((fp32 - degraded).mean()):+.1f} dB)")
         axis.set_xlabel("gain recovery (FP32 = 1)")
         axis.locator_params(axis="x", nbins=4)
         axis.margins(x=0.15)

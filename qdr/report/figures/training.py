@@ -19,7 +19,7 @@ def lmr_weights(path: Path) -> Figure:
     frame = load(path, TRAINING)
     runs = frame[(frame["method"] == "qdr") & (frame["bits"] == "W8A8") & (frame["images"] == "all") & (frame["seed"] == 0)]
     tasks = [task for task in TASK_LABELS if task in set(runs["task"])]
-    figure, axes = plt.subplots(3, len(tasks), figsize=(2.6 * len(tasks), 5.2), squeeze=False, sharex=True)
+    figure, axes = plt.subplots(3, len(tasks), figsize=(2.6 * len(tasks), 5.2), squeeze=False, sharex=True, sharey="row")
     for column, task in enumerate(tasks):
         top, middle, bottom = axes[:, column]
         rows = runs[runs["task"] == task]
@@ -38,9 +38,10 @@ def lmr_weights(path: Path) -> Figure:
         axes[:, 0], ("LMR weight", "gradient at bottleneck\n(mean magnitude)", "cosine of the two\ngradients"), strict=True
     ):
         axis.set_ylabel(label)
-    axes[0][0].legend(frameon=True, fontsize=8, loc="center right")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=2, fontsize=8)
     figure.align_ylabels()
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
     return figure
 
 
