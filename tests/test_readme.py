@@ -37,7 +37,7 @@ def test_every_file_of_its_tree_exists() -> None:
 
 def test_every_target_it_names_is_in_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"`make (\w+)`", README))
+    targets = set(re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE))
     assert {"repro", "test", "report"} <= targets
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
 
