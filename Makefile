@@ -6,7 +6,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 install: $(VENV)/.qdr-installed  ## create the environment and install qdr with the pinned versions
 repro: install   ; dvc repro                                                    ## the whole pipeline
 test: install    ; pytest -n 2 --doctest-modules qdr tests -m "not slow" -q     ## fast tests and doctests
-slow: install    ; pytest -n 2 tests -m slow -q                                 ## slow tests
+slow: install    ; pytest tests -m slow -q                                      ## slow tests
 lint: install    ; ruff check . && ruff format --check . && mypy && lint-imports ## style, types, floors
 report: install  ; dvc repro --single-item tables figures speed                 ## tables and figures from results/ alone
 smoke: install   ; sh .ci/smoke                                                 ## the whole pipeline, shortened, in a copy
