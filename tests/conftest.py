@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,9 @@ from qdr import config
 from qdr.models.efm import EFM
 
 ROOT = Path(__file__).resolve().parent.parent
+# A run today tests what it tested yesterday.
+hypothesis.settings.register_profile("same-examples", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("same-examples")
 
 
 @pytest.fixture(autouse=True)
