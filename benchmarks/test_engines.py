@@ -13,8 +13,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from qdr import config
 from qdr.export.qdq import Exporter
-from qdr.models.zoo import build_model
-from qdr.quant.prepare import calibrate, insert
+from qdr.methods import Recipe
+from qdr.models.zoo import build_model, stride
+from qdr.quant.prepare import calibrate, prepare
 from qdr.runtimes.session import Session, open_session
 
 FLOORS = json.loads((Path(__file__).parent / "floors.json").read_text())
@@ -33,11 +34,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             if parameter.dim() == 4:
                 torch.nn.init.kaiming_normal_(parameter).data.mul_(0.5)
         made[f"{name} fp32"] = folder / f"{name}-fp32.onnx"
-        Exporter().write(model, made[f"{name} fp32"], name, model.stride)
-        insert(model, "W8A8", "minmax")
+        Exporter().write(model, made[f"{name} fp32"], name, stride(model))
+        prepare(model, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
         calibrate(model, [torch.rand(1, 3, 64, 64)])
         made[f"{name} int8"] = folder / f"{name}-int8.onnx"
-        Exporter().write(model, made[f"{name} int8"], name, model.stride)
+        Exporter().write(model, made[f"{name} int8"], name, stride(model))
     return made
 
 

@@ -53,14 +53,24 @@ def parser() -> argparse.ArgumentParser:
     verb("fetch", _fetch, "fetch one source of images and check it").add_argument("source")
     verb("scenes", _scenes, "render the procedural clean scenes")
     verb("prepare", _prepare, "make the image pairs of a task").add_argument("task")
-    train = verb("train", _train, "train, fine-tune or quantize one model")
+    verb("teach", _teach, "train the FP32 teachers of a task").add_argument("task")
+    train = verb("train", _train, "train, fine-tune or quantize the other models of a task, or one of them")
     train.add_argument("task")
-    train.add_argument("method")
-    train.add_argument("--bits", default="FP32", help="FP32, W8A8 or W4A4")
+    train.add_argument("method", nargs="?", help="a method of methods.yaml (default: the whole plan)")
+    train.add_argument("--bits", default="FP32", help="FP32, W8A8, W6A6, W4A8 or W4A4")
     train.add_argument("--images", default="all", help="all, or how many training images to use")
     train.add_argument("--seed", type=int, default=0)
+    verb("search", _search, "train the profile's trials and record their PSNR on validation images")
+    quantize = verb("quantize", _quantize, "quantize a task's FP32 model with the images of a folder; no targets needed")
+    quantize.add_argument("task")
+    quantize.add_argument("output", type=Path, help="the ONNX file to write")
+    quantize.add_argument("--images", type=Path, required=True, help="folder of degraded images")
+    quantize.add_argument("--targets", type=Path, help="folder of clean images of the same names")
+    quantize.add_argument("--method", default="qdr-free", help="a method of methods.yaml")
+    quantize.add_argument("--bits", default="W8A8", help="W8A8 or W4A8")
     verb("export", _export, "write the ONNX files of a task").add_argument("task")
     verb("evaluate", _evaluate, "measure the quality of every model of a task, from its engine").add_argument("task")
+    verb("sensitivity", _sensitivity, "quantize one layer at a time and measure what is lost").add_argument("task")
     verb("parity", _parity, "compare engines with fake quantization").add_argument("task")
     verb("bench", _bench, "measure latency, each engine in processes of its own")
     verb("jetson", _jetson, "build and time TensorRT engines, or record why not")
@@ -114,16 +124,45 @@ def _prepare(options: argparse.Namespace) -> None:
     prepare(config.load(), _task(options))
 
 
+def _teach(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.train.run import make_teachers
+
+    make_teachers(config.load(), _task(options))
+
+
 def _train(options: argparse.Namespace) -> None:
     from qdr import config
     from qdr.errors import check_choice
-    from qdr.train.methods import Run
-    from qdr.train.run import make
+    from qdr.train.plan import Run
+    from qdr.train.run import make, make_runs
 
+    if options.method is None:
+        return make_runs(config.load(), _task(options))
     check_choice("bits", options.bits, config.BITS)
     if options.images != "all" and not (options.images.isdigit() and int(options.images) > 0):
         raise QdrError(f"--images must be 'all' or a positive number, got {options.images!r}")
     make(config.load(), Run(_task(options), options.method, options.bits, options.images, options.seed))
+
+
+def _search(options: argparse.Namespace) -> None:
+    from qdr import config, paths
+    from qdr.rows import write_rows
+    from qdr.train.run import search
+
+    active = config.load()
+    rows = [row for task in active.tasks for row in search(active, task)]
+    write_rows(paths.results(active.profile) / "search.csv", rows)
+
+
+def _quantize(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.evaluate.folder import quantize
+    from qdr.train.plan import Run
+
+    run = Run(_task(options), options.method, options.bits, "all", 0)
+    agreement = quantize(config.load(), run, options.images, options.targets, options.output)
+    print(f"{options.output}: {run.method} {run.bits}; its INT8 engine agrees with the FP32 model to {agreement:.2f} dB")
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -135,11 +174,20 @@ def _export(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from qdr import config
+    from qdr.evaluate.features import features
     from qdr.evaluate.restore import evaluate
     from qdr.evaluate.samples import write_samples
 
     evaluate(config.load(), _task(options))
+    features(config.load(), options.task)
     write_samples(config.load(), options.task)
+
+
+def _sensitivity(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.evaluate.sensitivity import sensitivity
+
+    sensitivity(config.load(), _task(options))
 
 
 def _parity(options: argparse.Namespace) -> None:
@@ -174,14 +222,15 @@ def _report(options: argparse.Namespace) -> None:
     from qdr import config, paths
     from qdr.report import figures, tables
 
-    root, active = paths.project_root(), config.load()
+    active = config.load()
+    results = paths.results(active.profile)
     if options.what == "tables":
-        tables.write_quality(active, paths.results(), root / "paper_tables")
+        tables.write_quality(active, results, paths.tables(active.profile))
     elif options.what == "figures":
-        figures.write_quality(active, paths.results(), root / "figures")
+        figures.write_quality(active, results, paths.figures(active.profile))
     else:
-        tables.write_speed(paths.results(), root / "paper_tables")
-        figures.write_speed(active, paths.results(), root / "figures")
+        tables.write_speed(results, paths.tables(active.profile))
+        figures.write_speed(active, results, paths.figures(active.profile))
 
 
 def _restore(options: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
 """The typed, frozen configuration: params.yaml, read strictly.
 
-`params.yaml` is the active profile, a verbatim copy of `profiles/<name>.yaml` made by `qdr profile use <name>`, so that
+`params.yaml` is the active profile, a verbatim copy of `profiles/<name>.yaml` made by `qdr profile <name>`, so that
 DVC sees every parameter and one file says what a run is. Loading refuses unknown keys (naming the nearest), missing
 keys, wrong types and values outside their range; every field below is read by some stage.
 """
@@ -8,34 +8,17 @@ keys, wrong types and values outside their range; every field below is read by s
 from __future__ import annotations
 
 import dataclasses
-import math
-import types
-import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import yaml
-
-from qdr.errors import QdrError, check_choice, nearest
+from qdr.errors import QdrError, check_choice
+from qdr.methods import catalogue, recipe
 from qdr.paths import project_root
+from qdr.strict import build, read_yaml
 
 TASKS = ("lowlight", "dehaze", "derain", "denoise")
-METHODS = (
-    "input",
-    "fp32",
-    "fp32-tuned",
-    "ptq",
-    "qat",
-    "qat-kd-decoder",
-    "qdr",
-    "qdr-no-dfd",
-    "qdr-no-lmr",
-    "qdr-no-ldg",
-    "fp32-no-ldg",
-)
-BITS = ("FP32", "W8A8", "W4A4")
-OBSERVERS = ("minmax", "mse")
+BITS = ("FP32", "W8A8", "W6A6", "W4A8", "W4A4")
 
 
 @dataclass(frozen=True)
@@ -74,7 +57,10 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training schedule: AdamW, linear warm-up, cosine decay to zero, patches in pixels."""
+    """One training schedule: AdamW, linear warm-up, cosine decay to zero, patches in pixels.
+
+    `bf16` allows bfloat16 autocast; it is used where the processor has instructions for it.
+    """
 
     steps: int
     batch: int
@@ -93,20 +79,16 @@ class QuantConfig:
     """Calibration on this many images, and the learning rate of the log-scales in training."""
 
     calibration: int
-    observer: str
     lr_scales: float
 
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """Distillation. `share` is LMR's target ratio of distillation to reconstruction gradient at the bottleneck;
-    `weight` is the fixed weight used where LMR is off; `lr_magnitudes` is LMR's own learning rate and `every` the
-    number of steps between two measurements of the gradient magnitudes.
+    """Balancing: the learning rate of a balancer's own parameters, and the number of steps between two measurements of
+    the gradients at the bottleneck.
     """
 
-    share: float
-    weight: float
-    lr_magnitudes: float
+    lr_balance: float
     every: int
 
 
@@ -144,7 +126,7 @@ class BenchConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole profile."""
+    """A whole profile. `blocks` are measured; `search` holds the trials that settings were chosen from (`qdr search`)."""
 
     profile: str
     threads: int
@@ -157,6 +139,7 @@ class Config:
     quant: QuantConfig
     distill: DistillConfig
     blocks: dict[str, BlockConfig]
+    search: dict[str, BlockConfig]
     stats: StatsConfig
     bench: BenchConfig
 
@@ -165,62 +148,11 @@ class Config:
         return dataclasses.asdict(self)
 
 
-T = TypeVar("T")
-
-
-def build(cls: type[T], data: object, where: str = "") -> T:
-    """Make a frozen dataclass from plain data, strictly.
-
-    Raises:
-        QdrError: on an unknown key (with the nearest valid one), a missing key or a value of the wrong type.
-    """
-    if not isinstance(data, dict):
-        raise QdrError(f"{where or 'the configuration'} must be a mapping, got {type(data).__name__}")
-    hints = typing.get_type_hints(cls)
-    prefix = f"{where}." if where else ""
-    for key in data:
-        if key not in hints:
-            raise QdrError(f"unknown key {prefix}{key!s}: {nearest(str(key), hints)}")
-    missing = [f"{prefix}{key}" for key in hints if key not in data]
-    if missing:
-        raise QdrError(f"missing key {', '.join(missing)}")
-    return cls(**{key: _value(hints[key], data[key], f"{prefix}{key}") for key in hints})
-
-
-def _value(kind: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return build(kind, value, where)
-    origin = typing.get_origin(kind)
-    if origin is list:
-        if not isinstance(value, list):
-            raise QdrError(f"{where} must be a list, got {value!r}")
-        (inner,) = typing.get_args(kind)
-        return [_value(inner, item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise QdrError(f"{where} must be a mapping, got {value!r}")
-        inner = typing.get_args(kind)[1]
-        return {str(key): _value(inner, item, f"{where}.{key}") for key, item in value.items()}
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if isinstance(kind, types.UnionType) or type(value) is not kind:
-        raise QdrError(f"{where} must be {getattr(kind, '__name__', kind)}, got {value!r}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise QdrError(f"{where} must be finite, got {value!r}")
-    return value
-
-
 def load(path: Path | None = None) -> Config:
     """Read and validate a profile (default: the active one, params.yaml)."""
     path = path or project_root() / "params.yaml"
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise QdrError(f"{path} does not exist") from error
-    except yaml.YAMLError as error:
-        raise QdrError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    try:
-        config = build(Config, data)
+        config = build(Config, read_yaml(path))
         _check(config)
     except QdrError as error:
         raise QdrError(f"{path.name}: {error}") from error
@@ -232,7 +164,6 @@ def _check(config: Config) -> None:
         check_choice("task", task, TASKS)
         if task not in config.data.test:
             raise QdrError(f"data.test names no source for task {task!r}")
-    check_choice("quant.observer", config.quant.observer, OBSERVERS)
     check_choice("bench.task", config.bench.task, config.tasks)
     positive = {"threads": config.threads, "data.test_scale": config.data.test_scale, "bench.side": config.bench.side}
     for name, schedule in (("fp32", config.fp32), ("tune", config.tune)):
@@ -244,11 +175,12 @@ def _check(config: Config) -> None:
         raise QdrError("bench.side, fp32.patch and tune.patch must be multiples of 8 (the EFM halves three times)")
     if len(config.model.channels) != len(config.model.blocks):
         raise QdrError("model.channels and model.blocks must have one entry per level")
-    for name, block in config.blocks.items():
+    for name, block in (config.blocks | config.search).items():
         for task in block.tasks:
             check_choice(f"task in blocks.{name}", task, config.tasks)
         for method in block.methods:
-            check_choice(f"method in blocks.{name}", method, METHODS)
+            check_choice(f"method in blocks.{name}", method.partition("@")[0], catalogue())
+            recipe(method)
         for bits in block.bits:
             check_choice(f"bits in blocks.{name}", bits, BITS)
         for images in block.images:

@@ -45,14 +45,24 @@ def prepared(task: str, split: str) -> Path:
     return project_root() / "data" / "prepared" / task / split
 
 
+def teachers(task: str) -> Path:
+    """FP32 models of a task, trained from scratch, one folder per run."""
+    return project_root() / "work" / "teachers" / task
+
+
 def runs(task: str) -> Path:
-    """Trained models of a task, one folder per run."""
+    """The other models of a task, one folder per run."""
     return project_root() / "work" / "runs" / task
 
 
-def unfinished(task: str, run: str) -> Path:
-    """State of a run that still trains; outside the run's folder, which DVC deletes before a stage starts."""
-    return project_root() / "work" / "unfinished" / f"{task}-{run}.pt"
+def store(fingerprint: str) -> Path:
+    """A finished model, under the fingerprint of all that determines it; may be deleted at any time."""
+    return project_root() / "work" / "store" / fingerprint[:32]
+
+
+def unfinished(fingerprint: str) -> Path:
+    """State of a model that still trains; outside the runs' folders, which DVC deletes before a stage starts."""
+    return project_root() / "work" / "unfinished" / f"{fingerprint[:32]}.pt"
 
 
 def engines(task: str) -> Path:
@@ -61,7 +71,7 @@ def engines(task: str) -> Path:
 
 
 def rows(kind: str, task: str) -> Path:
-    """Measured rows of one task before they are collected (`kind`: quality or parity)."""
+    """Measured rows of one task before they are collected (`kind`: quality, parity, features, sensitivity)."""
     return project_root() / "work" / kind / f"{task}.csv"
 
 
@@ -75,19 +85,29 @@ def tensorrt_engines() -> Path:
     return project_root() / "work" / "tensorrt"
 
 
-def samples(task: str) -> Path:
+def samples(profile: str, task: str) -> Path:
     """One restored photograph per method, for the before-after figure."""
-    return results() / "samples" / task
+    return results(profile) / "samples" / task
 
 
-def gates(task: str) -> Path:
+def gates(profile: str, task: str) -> Path:
     """LDG's gate maps on the same photograph."""
-    return results() / "gates" / task
+    return results(profile) / "gates" / task
 
 
-def results() -> Path:
-    """Tidy CSV: the only source of tables and figures."""
-    return project_root() / "results"
+def results(profile: str) -> Path:
+    """Tidy CSV of a profile: the only source of its tables and figures."""
+    return project_root() / "results" / profile
+
+
+def tables(profile: str) -> Path:
+    """Generated tables of a profile."""
+    return project_root() / "paper_tables" / profile
+
+
+def figures(profile: str) -> Path:
+    """Generated figures of a profile."""
+    return project_root() / "figures" / profile
 
 
 @contextmanager

@@ -12,7 +12,19 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "onnx", "onnxscript", "onnxruntime", "openvino", "matplotlib", "dvc")
-FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_bf16", "amx_int8", "asimd", "asimddp", "i8mm")
+FLAGS = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx_vnni",
+    "amx_bf16",
+    "amx_int8",
+    "asimd",
+    "asimddp",
+    "i8mm",
+    "bf16",
+)
 
 
 def collect(profile: str, seeds: list[int], threads: int) -> dict[str, Any]:
@@ -47,6 +59,11 @@ def machine() -> dict[str, Any]:
         "system": platform.system(),
         "machine": platform.machine(),
     }
+
+
+def has_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 itself; others emulate it, several times slower than FP32."""
+    return any("bf16" in flag for flag in machine()["cpu_flags"])
 
 
 def _version(package: str) -> str | None:

@@ -30,6 +30,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project root with the smoke profile active; the working directory of the test."""
     shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
     shutil.copy(ROOT / "profiles" / "smoke.yaml", tmp_path / "params.yaml")
+    shutil.copy(ROOT / "methods.yaml", tmp_path)
     (tmp_path / "data").mkdir()
     shutil.copy(ROOT / "data" / "manifest.json", tmp_path / "data")
     monkeypatch.chdir(tmp_path)

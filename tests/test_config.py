@@ -13,7 +13,7 @@ from qdr.errors import QdrError
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("name", ["embedded", "public", "paper", "smoke"])
+@pytest.mark.parametrize("name", ["embedded", "full", "public", "paper", "smoke"])
 def test_every_profile_is_valid(name: str) -> None:
     assert config.load(ROOT / "profiles" / f"{name}.yaml").profile == name
 

@@ -18,7 +18,7 @@ from qdr.config import BenchConfig, Config
 from qdr.export.models import engine_file
 from qdr.rows import write_json
 from qdr.runtimes import tensorrt
-from qdr.train.methods import Run
+from qdr.train.plan import Run
 
 
 def jetson(config: Config) -> None:
@@ -33,7 +33,7 @@ def jetson(config: Config) -> None:
         models = {"fp32": Run(task, "fp32", "FP32", "all", 0), "int8": Run(task, "qdr", "W8A8", "all", 0)}
         rows = [_time(precision, engine_file(run), config.bench) for precision, run in models.items()]
         record = {"status": "built", "reason": "", "device": tensorrt.device_name(), "rows": rows}
-    write_json(paths.results() / "jetson.json", record)
+    write_json(paths.results(config.profile) / "jetson.json", record)
 
 
 def _time(precision: str, model: Path, settings: BenchConfig) -> dict[str, Any]:

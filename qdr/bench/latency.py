@@ -24,7 +24,7 @@ from qdr.config import BenchConfig, Config
 from qdr.errors import QdrError
 from qdr.export.models import engine_file
 from qdr.rows import write_json, write_rows
-from qdr.train.methods import Run
+from qdr.train.plan import Run
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,11 @@ def bench(config: Config) -> None:
     """Write results/latency.csv, the machine beside it in latency.json, and every single call in work/latency."""
     taken = measure(cases(config), config.bench)
     write_rows(paths.calls(), [row for case, timing in taken.items() for row in _calls(case, timing)])
-    write_rows(paths.results() / "latency.csv", [summarize(case, config.bench, t) for case, t in taken.items()])
+    write_rows(
+        paths.results(config.profile) / "latency.csv", [summarize(case, config.bench, t) for case, t in taken.items()]
+    )
     about = provenance.collect(config.profile, [], config.bench.threads)
-    write_json(paths.results() / "latency.json", about)
+    write_json(paths.results(config.profile) / "latency.json", about)
 
 
 def cases(config: Config) -> list[Case]:

@@ -24,7 +24,7 @@ def images_in(folder: Path) -> dict[str, Path]:
         QdrError: when the folder is missing or two images share a stem.
     """
     if not folder.is_dir():
-        raise QdrError(f"{folder} does not exist: run `dvc repro` to make it")
+        raise QdrError(f"{folder} is no folder: check the name, or run `dvc repro` to make it")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in SUFFIXES or path.name.endswith(".depth.png"):

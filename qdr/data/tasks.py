@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qdr import paths
-from qdr.config import build
 from qdr.errors import check_choice
 from qdr.rows import read_json
+from qdr.strict import build
 
 
 @dataclass(frozen=True)

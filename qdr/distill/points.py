@@ -1,7 +1,8 @@
 """Where distillation taps a network: named places, read by forward hooks.
 
 FACT (arXiv 2603.09624): Decoder-Free Distillation acts strictly at the bottleneck, because distilling the decoder
-amplifies spatial error. The other places are its rivals: `encoder`, `decoder` (each level) and `all`.
+amplifies spatial error. The other places are its rivals: `output`, `encoder`, `decoder` (each level) and `all` (the
+features of the three).
 """
 
 from __future__ import annotations
@@ -15,21 +16,28 @@ from torch.utils.hooks import RemovableHandle
 from qdr.errors import check_choice
 
 Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]
+OUTPUT, BOTTLENECK = "output", "bottleneck"
 PLACES: dict[str, tuple[str, ...]] = {
-    "bottleneck": ("bottleneck",),
+    OUTPUT: (),
+    BOTTLENECK: (BOTTLENECK,),
     "encoder": ("encoder",),
     "decoder": ("decoder",),
-    "all": ("encoder", "bottleneck", "decoder"),
+    "all": ("encoder", BOTTLENECK, "decoder"),
 }
 
 
 def modules_at(model: nn.Module, place: str) -> list[str]:
-    """Names of the modules whose outputs a place taps: one per level for the encoder and the decoder."""
+    """Names of the modules whose outputs a place taps: one per level for the encoder and the decoder.
+
+    A network names its parts `encoder`, `bottleneck` and `decoder`, or says in `parts` what it calls them.
+    """
     check_choice("distillation place", place, PLACES)
+    own: dict[str, str] = getattr(model, "parts", {})
     names: list[str] = []
     for part in PLACES[place]:
-        module = model.get_submodule(part)
-        names += [f"{part}.{i}" for i in range(len(module))] if isinstance(module, nn.ModuleList) else [part]
+        name = own.get(part, part)
+        module = model.get_submodule(name)
+        names += [f"{name}.{i}" for i in range(len(module))] if isinstance(module, nn.ModuleList) else [name]
     return names
 
 
@@ -58,3 +66,32 @@ class Taps:
             self.features[name] = output
 
         return hook
+
+
+class Stop(Exception):
+    """Raised by `run_to` to leave a forward pass."""
+
+
+def run_to(model: nn.Module, names: list[str], image: Tensor) -> dict[str, Tensor]:
+    """The features at `names`, without computing what lies behind the last of them."""
+    missing = set(names)
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Hook:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            found[name] = output
+            missing.discard(name)
+            if not missing:
+                raise Stop
+
+        return hook
+
+    hooks = [model.get_submodule(name).register_forward_hook(keep(name)) for name in names]
+    try:
+        model(image)
+    except Stop:
+        pass
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found

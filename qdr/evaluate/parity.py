@@ -19,12 +19,13 @@ from qdr.config import Config
 from qdr.errors import QdrError
 from qdr.evaluate.restore import PROTOCOL, test_sets
 from qdr.export.models import engine_file, exported
+from qdr.methods import NONE
 from qdr.metrics.protocol import protocol
 from qdr.metrics.psnr import psnr
 from qdr.rows import write_rows
 from qdr.runtimes.session import open_session, restore
 from qdr.runtimes.torch_eager import TorchSession
-from qdr.train.methods import Run
+from qdr.train.plan import Run
 from qdr.train.run import load_model
 
 ENGINES = ("openvino", "onnxruntime")
@@ -38,7 +39,7 @@ def parity(config: Config, task: str) -> None:
     Raises:
         QdrError: naming the first model, engine and figure beyond the gate (the rows are written all the same).
     """
-    runs = [run for run in exported(config, task) if run.recipe.quantized]
+    runs = [run for run in exported(config, task) if run.recipe.quantized and run.recipe.tool == NONE]
     rows = [row for run in runs for row in _compare(config, run)]
     write_rows(paths.rows("parity", task), rows)
     broken = beyond_gate(rows)

@@ -1,7 +1,7 @@
 """Quality rows: every model on every test image, measured on the 8-bit image its engine puts out.
 
-FP32 and W8A8 models run in OpenVINO from their exported files. Four-bit models run as fake quantization, because no
-engine here executes 4 bits; their rows say so. The degraded input has rows of its own (method `input`).
+FP32 models and those with 8-bit activations run in OpenVINO from their exported files. The others run as fake
+quantization, because no engine here executes fewer bits; their rows say so. The degraded input has its own (`input`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from qdr import paths
 from qdr.config import Config
 from qdr.data.loader import PairSet
-from qdr.export.models import engine_file
+from qdr.export.models import ENGINE_BITS, engine_file
 from qdr.metrics.protocol import protocol
 from qdr.metrics.psnr import psnr
 from qdr.metrics.ssim import ssim
 from qdr.rows import write_rows
 from qdr.runtimes.session import Session, open_session, restore
 from qdr.runtimes.torch_eager import TorchSession
-from qdr.train.methods import Run, plan
+from qdr.train.plan import Run, plan
 from qdr.train.run import load_model
 
 PROTOCOL = "rgb-full"
@@ -34,7 +34,7 @@ Image = NDArray[np.uint8]
 
 def open_run(config: Config, run: Run) -> Session:
     """The engine that a run's quality is measured on."""
-    if run.bits == "W4A4":
+    if run.bits not in ENGINE_BITS:
         return TorchSession(load_model(config, run), "fake-quant")
     precision = "int8" if run.recipe.quantized else "fp32"
     return open_session("openvino", engine_file(run), precision, config.threads)

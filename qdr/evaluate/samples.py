@@ -20,7 +20,7 @@ from qdr.evaluate.restore import open_run, test_sets
 from qdr.models.efm import EFM
 from qdr.models.ldg import DegradationGate
 from qdr.runtimes.session import restore
-from qdr.train.methods import Run, plan
+from qdr.train.plan import Run, plan
 from qdr.train.run import load_model
 
 METHODS = {"fp32": "FP32", "ptq": "W8A8", "qat": "W8A8", "qdr": "W8A8"}
@@ -33,7 +33,7 @@ def write_samples(config: Config, task: str) -> None:
     index = config.tasks.index(task) % len(pairs.names)
     top, left = (max(0, (size - SIDE) // 2) for size in pairs.inputs[index].shape[:2])
     window = (slice(top, top + SIDE), slice(left, left + SIDE))
-    with paths.replacing(paths.samples(task)) as folder:
+    with paths.replacing(paths.samples(config.profile, task)) as folder:
         folder.mkdir()
         _save(folder / "input.png", pairs.inputs[index][window])
         _save(folder / "target.png", pairs.targets[index][window])
@@ -41,7 +41,7 @@ def write_samples(config: Config, task: str) -> None:
             session = open_run(config, run)
             _save(folder / f"{run.method}.png", restore(session, pairs.inputs[index])[window])
             session.close()
-    with paths.replacing(paths.gates(task)) as folder:
+    with paths.replacing(paths.gates(config.profile, task)) as folder:
         folder.mkdir()
         _save(folder / "input.png", pairs.inputs[index])
         _save(folder / "truth.png", pairs.truth(pairs.names[index]))

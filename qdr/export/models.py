@@ -1,4 +1,4 @@
-"""Export every model of a task that an engine can run: FP32 files and W8A8 Q/DQ files."""
+"""Export every model of a task that an engine can run: FP32 files, and Q/DQ files with 8-bit activations."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from qdr import paths
 from qdr.config import Config
 from qdr.errors import QdrError
 from qdr.export.check import check_tensorrt
+from qdr.export.published import quantize_file
 from qdr.export.qdq import Exporter, read_onnx
-from qdr.models.zoo import build_model
-from qdr.train.methods import Run, plan
-from qdr.train.run import load_model
+from qdr.methods import NONE
+from qdr.models.zoo import stride
+from qdr.train.plan import Run, plan, teacher
+from qdr.train.run import calibration_images, load_model
 
-ENGINE_BITS = ("FP32", "W8A8")
+ENGINE_BITS = ("FP32", "W8A8", "W4A8")  # 4-bit weights are small integers to an INT8 engine
 
 
 def engine_file(run: Run) -> Path:
@@ -33,8 +35,12 @@ def export_task(config: Config, task: str) -> None:
         folder.mkdir()
         for run in exported(config, task):
             path = folder / engine_file(run).name
-            stride = build_model(run.recipe.architecture, config.model).stride
-            exporter.write(load_model(config, run), path, f"{run.recipe.architecture}-{run.bits}", stride)
+            if run.recipe.tool == NONE:
+                model = load_model(config, run)
+                exporter.write(model, path, f"{run.recipe.model}-{run.recipe.quantized}", stride(model))
+            else:
+                source = folder / engine_file(teacher(task, run.recipe.start)).name
+                quantize_file(run.recipe.tool, source, path, calibration_images(config, run))
             broken = check_tensorrt(read_onnx(path))
-            if broken:
+            if broken and run.recipe.tool == NONE:
                 raise QdrError(f"{path.name} breaks TensorRT's rules: {'; '.join(broken)}")

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from qdr.errors import QdrError
 from qdr.paths import replacing
-from qdr.quant.prepare import freeze, thaw
+from qdr.quant.prepare import freeze, quantized_layers, thaw
 
 OPSET = 19
 
@@ -74,9 +74,10 @@ def _trace(model: nn.Module, stride: int) -> onnx.ModelProto:
 
 
 def _exported(model: nn.Module) -> dict[str, Tensor]:
-    """The tensors that become initializers: all parameters in FP32, the frozen buffers in a quantized model."""
-    buffers = dict(model.named_buffers())
-    return buffers or dict(model.named_parameters())
+    """The tensors that become initializers: the frozen buffers of quantized layers, the parameters of all others."""
+    inside = {id(p) for layer in quantized_layers(model) for p in layer.parameters()}
+    plain = {name: p for name, p in model.named_parameters() if id(p) not in inside}
+    return plain | dict(model.named_buffers())
 
 
 def _distinct(model: nn.Module) -> nn.Module:

@@ -1,8 +1,9 @@
 """The two quantized layers: a tensor on the grid, and a convolution whose weights and bias are.
 
-Each has three modes. `observe` lets FP32 values pass and remembers a sample of them; `quantize` is fake quantization
-with trainable scales; `export` emits ONNX QuantizeLinear / DequantizeLinear with the same scales (a mode of the layer,
-because torch's exporter cannot translate a custom gradient and would write Div / Round / Clip that no engine fuses).
+Each has four modes. `float` lets FP32 values pass; `observe` too, and remembers a sample of them; `quantize` is fake
+quantization with the quantizer's own gradients; `export` emits ONNX QuantizeLinear / DequantizeLinear with the same scales
+(a mode of the layer, because torch's exporter cannot translate a custom gradient and would write Div / Round / Clip that
+no engine fuses).
 
 The bias is snapped to multiples of s_x * s_w, the grid of the integer accumulator, and stored in FP32: engines that
 keep an INT32 bias and those that keep FP32 then compute the same number.
@@ -16,54 +17,76 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qdr.quant.affine import integer_range, quantize
-from qdr.quant.lsq import fake_quantize
+from qdr.errors import QdrError, check_choice
+from qdr.quant import quantizers
+from qdr.quant.affine import integer_range
 from qdr.quant.observers import OBSERVERS
 
-Mode = Literal["observe", "quantize", "export"]
+Mode = Literal["float", "observe", "quantize", "export"]
 _SAMPLE = 16384  # values kept per image
 
 
 class ActivationQuantizer(nn.Module):
-    """One scale for a tensor [n, c, h, w]: signed, zero point 0."""
+    """A tensor [n, c, h, w] on one grid with one scale.
 
-    def __init__(self, bits: int, observer: str) -> None:
+    Args:
+        quantizer: name of a file in `qdr/quant/quantizers`.
+        bits: width.
+        observer: how the scale is calibrated.
+        unsigned: use [0, 2**bits - 1] if no negative value was seen; else the grid is signed.
+    """
+
+    def __init__(self, quantizer: str, bits: int, observer: str, unsigned: bool = False) -> None:
         super().__init__()
-        self.bits, self.observer = bits, observer
-        self.low, self.high = integer_range(bits)
-        self.log_scale = nn.Parameter(torch.zeros(()))
+        check_choice("observer", observer, OBSERVERS)
+        self.bits, self.observer, self.unsigned = bits, observer, unsigned
+        self.quantizer = quantizers.activations(quantizer, *integer_range(bits))
         self.mode: Mode = "observe"
         self.seen: list[Tensor] = []
         self.register_buffer("scale", torch.ones(()), persistent=False)
 
     def settle(self) -> None:
-        """Set the scale from the observed sample and start to quantize."""
-        with torch.no_grad():
-            self.log_scale.copy_(OBSERVERS[self.observer](torch.cat(self.seen), self.low, self.high).log())
+        """Set the grid and the scale from the observed samples and start to quantize."""
+        if self.unsigned and min(float(sample.amin()) for sample in self.seen) >= 0:
+            self.quantizer.low, self.quantizer.high = 0, 2**self.bits - 1
+        scale = OBSERVERS[self.observer](self.seen, self.quantizer.low, self.quantizer.high)
+        self.quantizer.start(scale)
         self.seen, self.mode = [], "quantize"
 
     def freeze(self) -> None:
         """Write the scale that `export` mode emits."""
-        self.scale, self.mode = self.log_scale.detach().exp(), "export"
+        if not self.quantizer.exports or self.quantizer.low == 0:
+            raise QdrError("engines need a signed grid with zero point 0: this model runs as fake quantization only")
+        self.scale, self.mode = self.quantizer.scale(torch.empty(0)).detach(), "export"
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.mode == "observe":
-            flat = x.detach().float().flatten()
-            self.seen += [flat[:: max(1, flat.numel() // _SAMPLE)], torch.stack([flat.min(), flat.max()])]
-            return x
+        if self.mode == "quantize":
+            return self.quantizer(x)  # type: ignore[no-any-return]
         if self.mode == "export":
             return _symbolic_qdq(x, self.scale)
-        return fake_quantize(x, self.log_scale, self.low, self.high)
+        if self.mode == "observe":
+            flat = x.detach().float().flatten()
+            self.seen.append(torch.cat([flat[:: max(1, flat.numel() // _SAMPLE)], flat.min()[None], flat.max()[None]]))
+        return x
 
 
 class QuantConv2d(nn.Module):
-    """A convolution with one weight scale per output channel."""
+    """A convolution on integer weights, with one scale per output channel or one for all.
 
-    def __init__(self, conv: nn.Conv2d, bits: int, observer: str) -> None:
+    Args:
+        conv: the FP32 convolution; its weights and bias are trained on.
+        quantizer: name of a file in `qdr/quant/quantizers`.
+        bits: width.
+        observer: how the scales are calibrated.
+        per_channel: one scale per output channel.
+    """
+
+    def __init__(self, conv: nn.Conv2d, quantizer: str, bits: int, observer: str, per_channel: bool = True) -> None:
         super().__init__()
+        check_choice("observer", observer, OBSERVERS)
         self.conv, self.bits, self.observer = conv, bits, observer
-        self.low, self.high = integer_range(bits, narrow=True)
-        self.log_scale = nn.Parameter(torch.zeros(conv.out_channels, 1, 1, 1))
+        shape = (conv.out_channels, 1, 1, 1) if per_channel else (1, 1, 1, 1)
+        self.quantizer = quantizers.weights(quantizer, *integer_range(bits, narrow=True), shape)
         self.mode: Mode = "observe"
         self._source: tuple[ActivationQuantizer, ...] = ()
         self.register_buffer("integers", torch.zeros(conv.weight.shape, dtype=torch.int8), persistent=False)
@@ -75,37 +98,38 @@ class QuantConv2d(nn.Module):
         self._source = (quantizer,)
 
     def settle(self) -> None:
-        """Set each channel's scale from its weights and start to quantize."""
-        choose = OBSERVERS[self.observer]
+        """Set the scales from the weights and start to quantize."""
+        choose, grid = OBSERVERS[self.observer], (self.quantizer.low, self.quantizer.high)
         with torch.no_grad():
-            scales = torch.stack([choose(w, self.low, self.high) for w in self.conv.weight.float()])
-            self.log_scale.copy_(scales.log().reshape(self.log_scale.shape))
+            weight = self.conv.weight.float()
+            pieces = weight if self.quantizer.log_scale.numel() > 1 else weight[None]
+            self.quantizer.start(torch.stack([choose([piece], *grid) for piece in pieces]))
         self.mode = "quantize"
 
     def freeze(self) -> None:
         """Write the integer weights, their scales and the snapped bias that `export` mode emits."""
         with torch.no_grad():
-            q = quantize(self.conv.weight, self.log_scale.exp(), self.low, self.high)
-            self.integers, self.bias = q.to(torch.int8), self.snapped_bias()
-            self.scales = self.log_scale.exp().flatten()
+            self.integers = self.quantizer.integers(self.conv.weight).to(torch.int8)
+            self.bias, self.scales = self.snapped_bias(), self._scales().clone()
         self.mode = "export"
 
     def snapped_bias(self) -> Tensor:
         """The bias on the accumulator's grid s_x * s_w, [out]; the gradient passes straight through."""
-        assert self.conv.bias is not None
-        step = (self._source[0].log_scale.exp() * self.log_scale.exp().flatten()).detach()
         bias = self.conv.bias
+        assert bias is not None
+        step = (self._source[0].quantizer.scale(bias) * self._scales()).detach()
         return bias + (torch.round(bias / step) * step - bias).detach()
 
     def forward(self, x: Tensor) -> Tensor:
-        stride, padding = self.conv.stride, self.conv.padding
-        if self.mode == "observe":
-            return F.conv2d(x, self.conv.weight, self.conv.bias, stride, padding)
-        if self.mode == "export":
-            weight = _symbolic_dequantize(self.integers, self.scales)
-            return F.conv2d(x, weight, self.bias, stride, padding)
-        weight = fake_quantize(self.conv.weight, self.log_scale, self.low, self.high)
-        return F.conv2d(x, weight, self.snapped_bias(), stride, padding)
+        weight, bias = self.conv.weight, self.conv.bias
+        if self.mode == "quantize":
+            weight, bias = self.quantizer(weight), self.snapped_bias()
+        elif self.mode == "export":
+            weight, bias = _symbolic_dequantize(self.integers, self.scales), self.bias
+        return F.conv2d(x, weight, bias, self.conv.stride, self.conv.padding, self.conv.dilation, self.conv.groups)
+
+    def _scales(self) -> Tensor:
+        return self.quantizer.scale(self.conv.weight).flatten().expand(self.conv.out_channels)
 
 
 def _symbolic_qdq(x: Tensor, scale: Tensor) -> Tensor:

@@ -1,8 +1,12 @@
 """Which tensor gets how many bits, and why: an ordered list of rules, the last match wins.
 
-The first rule enables everything at the scheme's width; later rules raise exceptions by module name. In the 4-bit
-schemes the first and the last convolution and the image keep 8 bits, as is customary (e.g. Esser et al. 2020,
-section 3): they see the pixels themselves. `describe` prints the decision into every result.
+The first rule denies, the second enables at the scheme's width, later ones make exceptions by module name: in schemes of
+fewer than 8 bits the image, the first and the last convolution keep 8, as is customary (e.g. Esser et al. 2020, section
+3). `describe` prints the decision into every result.
+
+Eight-bit activations are signed with zero point 0, as TensorRT demands. Below eight bits no engine here executes them, and
+a tensor that is never negative, such as one after a ReLU, gets the unsigned grid, as in the literature (LSQ, section 2):
+half of a 4-bit signed grid would be empty.
 """
 
 from __future__ import annotations
@@ -10,7 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from qdr.errors import QdrError
+from qdr.errors import check_choice
+
+FLOAT = 32  # bits of a tensor that is not quantized
 
 
 @dataclass(frozen=True)
@@ -22,16 +28,28 @@ class Rule:
     activations: int
     why: str
 
+    @property
+    def unsigned(self) -> bool:
+        """Whether activations that are never negative use an unsigned grid."""
+        return self.activations < 8
 
-SCHEMES: dict[str, tuple[Rule, ...]] = {
-    "W8A8": (Rule("*", 8, 8, "the scheme"),),
-    "W4A4": (
-        Rule("*", 4, 4, "the scheme"),
+
+def _scheme(weights: int, activations: int) -> tuple[Rule, ...]:
+    rules = (
+        Rule("*", FLOAT, FLOAT, "deny all: what no rule enables stays FP32"),
+        Rule("*", weights, activations, "the scheme"),
+    )
+    if weights == activations == 8:
+        return rules
+    return (
+        *rules,
         Rule("stem", 8, 8, "first layer: sees the pixels"),
         Rule("point_in", 8, 8, "the image itself has 8 bits"),
         Rule("head", 8, 8, "last layer: makes the pixels"),
-    ),
-}
+    )
+
+
+SCHEMES = {f"W{w}A{a}": _scheme(w, a) for w, a in ((8, 8), (6, 6), (4, 8), (4, 4))}
 
 
 def decide(name: str, scheme: str) -> Rule:
@@ -40,8 +58,7 @@ def decide(name: str, scheme: str) -> Rule:
     >>> decide("head", "W4A4").weights, decide("bottleneck.0.conv1", "W4A4").weights
     (8, 4)
     """
-    if scheme not in SCHEMES:
-        raise QdrError(f"no quantization scheme {scheme!r}: valid: {', '.join(SCHEMES)}")
+    check_choice("quantization scheme", scheme, SCHEMES)
     return [rule for rule in SCHEMES[scheme] if fnmatchcase(name, rule.pattern)][-1]
 
 

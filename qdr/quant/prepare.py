@@ -1,9 +1,12 @@
 """Turn an FP32 network into a quantized one: insert the layers, find each convolution's source, calibrate.
 
-`insert` replaces each `QuantPoint` by an `ActivationQuantizer` and each `nn.Conv2d` by a `QuantConv2d`, in place.
-`calibrate` runs images through it once: the observers see the values, and the pass also finds which quantizer feeds
-which convolution, by tensor identity. A convolution that no quantizer feeds is an error, because an engine would run
-it in FP32 unnoticed.
+A network made for integer engines marks its 8-bit tensors itself with `QuantPoint`s, and `prepare` puts a quantizer at
+each. Any other network, unmodified, gets one in front of each convolution: every input of a convolution is then on a grid,
+and what lies between (normalization, gates) stays in FP32.
+
+`calibrate` runs images through the network once: the observers see the values, and the pass also finds which quantizer
+feeds which convolution, by tensor identity. A convolution that no quantizer feeds is an error, because an engine would
+run it in FP32 unnoticed.
 """
 
 from __future__ import annotations
@@ -14,19 +17,24 @@ import torch
 from torch import Tensor, nn
 
 from qdr.errors import QdrError
+from qdr.methods import Recipe
 from qdr.models.blocks import QuantPoint
-from qdr.quant.layers import ActivationQuantizer, QuantConv2d
-from qdr.quant.policy import decide
+from qdr.quant.layers import ActivationQuantizer, Mode, QuantConv2d
+from qdr.quant.policy import FLOAT, decide
 
 
-def insert(model: nn.Module, scheme: str, observer: str) -> nn.Module:
-    """Replace points and convolutions in `model` by quantized layers, by the scheme's rules. Returns `model`."""
+def prepare(model: nn.Module, scheme: str, recipe: Recipe) -> nn.Module:
+    """Insert quantized layers into `model`, in place, by the scheme's rules and the recipe's quantizer. Returns `model`."""
+    marked = any(isinstance(module, QuantPoint) for module in model.modules())
     for name, module in list(model.named_modules()):
         rule = decide(name, scheme)
-        if isinstance(module, QuantPoint):
-            _replace(model, name, ActivationQuantizer(rule.activations, observer))
-        elif isinstance(module, nn.Conv2d):
-            _replace(model, name, QuantConv2d(module, rule.weights, observer))
+        point = ActivationQuantizer(recipe.quantizer, rule.activations, recipe.observer, rule.unsigned)
+        if isinstance(module, QuantPoint) and rule.activations != FLOAT:
+            _replace(model, name, point)
+        elif isinstance(module, nn.Conv2d) and rule.weights != FLOAT:
+            channelwise = recipe.granularity == "channel"
+            conv = QuantConv2d(module, recipe.quantizer, rule.weights, recipe.observer, channelwise)
+            _replace(model, name, conv if marked else nn.Sequential(point, conv))
     return model
 
 
@@ -36,9 +44,8 @@ def calibrate(model: nn.Module, images: Iterable[Tensor]) -> None:
     with torch.no_grad():
         for image in images:
             link(model, image)
-    for module in model.modules():
-        if isinstance(module, ActivationQuantizer | QuantConv2d):
-            module.settle()
+    for module in quantized_layers(model):
+        module.settle()
 
 
 def link(model: nn.Module, image: Tensor) -> None:
@@ -59,10 +66,10 @@ def link(model: nn.Module, image: Tensor) -> None:
         module.feed_from(made[id(inputs[0])][1])
 
     hooks = []
-    for module in model.modules():
+    for module in quantized_layers(model):
         if isinstance(module, ActivationQuantizer):
             hooks.append(module.register_forward_hook(remember))
-        elif isinstance(module, QuantConv2d):
+        else:
             hooks.append(module.register_forward_pre_hook(find))
     try:
         with torch.no_grad():
@@ -72,18 +79,21 @@ def link(model: nn.Module, image: Tensor) -> None:
             hook.remove()
 
 
+def quantized_layers(model: nn.Module) -> list[ActivationQuantizer | QuantConv2d]:
+    """The quantized layers, in the order of their registration."""
+    return [module for module in model.modules() if isinstance(module, ActivationQuantizer | QuantConv2d)]
+
+
 def freeze(model: nn.Module) -> None:
     """Switch to export mode: layers emit ONNX Q/DQ with their present weights and scales."""
-    for module in model.modules():
-        if isinstance(module, ActivationQuantizer | QuantConv2d):
-            module.freeze()
+    for module in quantized_layers(model):
+        module.freeze()
 
 
-def thaw(model: nn.Module) -> None:
-    """Switch to fake quantization with the scales as they are; what observers saw is forgotten."""
-    for module in model.modules():
-        if isinstance(module, ActivationQuantizer | QuantConv2d):
-            module.mode = "quantize"
+def thaw(model: nn.Module, mode: Mode = "quantize") -> None:
+    """Switch to fake quantization with the scales as they are (or to FP32, mode "float"); forget what observers saw."""
+    for module in quantized_layers(model):
+        module.mode = mode
         if isinstance(module, ActivationQuantizer):
             module.seen = []
 

@@ -1,7 +1,8 @@
 """Gather the rows of all tasks into results/: the tidy CSV that tables and figures are drawn from.
 
-quality.csv and parity.csv join the tasks' rows; training.csv holds the logged metrics of every run in long form;
-provenance.json says who made them. Every file is validated against its schema before it takes its place.
+quality.csv, parity.csv and features.csv join the tasks' rows, sensitivity.csv is of one task; training.csv holds the
+logged metrics in long form, of seeds and subsets of images but the first only the last step; provenance.json says who
+made them. Every file is validated against its schema when it is read.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ from typing import Any
 
 from qdr import paths, provenance
 from qdr.config import Config
+from qdr.methods import NONE
 from qdr.rows import read_rows, write_json, write_rows
-from qdr.train.methods import Run, plan
+from qdr.train.plan import Run, plan
 from qdr.train.run import run_folder
 
 
 def collect(config: Config) -> None:
-    """Write results/quality.csv, parity.csv, training.csv and provenance.json."""
-    results = paths.results()
-    for kind in ("quality", "parity"):
+    """Write results/<profile>/*.csv and provenance.json."""
+    results = paths.results(config.profile)
+    for kind in ("quality", "parity", "features"):
         write_rows(results / f"{kind}.csv", [row for task in config.tasks for row in read_rows(paths.rows(kind, task))])
+    write_rows(results / "sensitivity.csv", list(read_rows(paths.rows("sensitivity", config.bench.task))))
     runs = [run for task in config.tasks for run in plan(config, task)]
-    write_rows(results / "training.csv", [row for run in runs for row in _training(config, run)])
+    write_rows(results / "training.csv", [row for run in runs if run.recipe.tool == NONE for row in _training(config, run)])
     about = provenance.collect(config.profile, sorted({run.seed for run in runs}), config.threads)
     write_json(results / "provenance.json", about)
 
@@ -32,6 +35,7 @@ def _training(config: Config, run: Run) -> Iterator[dict[str, Any]]:
     about = {"profile": config.profile, "task": run.task, "method": run.method, "bits": run.bits}
     about |= {"images": run.images, "seed": str(run.seed)}
     lines = (run_folder(run) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    for entry in map(json.loads, lines):
+    whole = run.seed == 0 and run.images == "all"
+    for entry in map(json.loads, lines if whole else lines[-1:]):
         for metric in sorted(entry.keys() - {"step"}):
             yield about | {"step": entry["step"], "metric": metric, "value": f"{entry[metric]:.6g}"}

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from qdr.config import BITS, METHODS, TASKS
+from qdr.config import BITS, TASKS
 from qdr.errors import QdrError, nearest
+from qdr.methods import catalogue
 from qdr.metrics.protocol import PROTOCOLS
 from qdr.rows import read_rows
 
@@ -45,8 +46,13 @@ def _images(text: str) -> str:
     return text
 
 
+def _method(text: str) -> str:
+    _one_of(*catalogue())(text.partition("@")[0])
+    return text
+
+
 _RUN: dict[str, Check] = {"profile": _text, "task": _one_of(*TASKS)}
-_HOW: dict[str, Check] = {"method": _one_of(*METHODS), "bits": _one_of(*BITS), "images": _images, "seed": int}
+_HOW: dict[str, Check] = {"method": _method, "bits": _one_of(*BITS), "images": _images, "seed": int}
 _WHERE: dict[str, Check] = {"split": _one_of("photos", "test", "scenes"), "image": _text}
 _ENGINE = _one_of("none", "openvino", "onnxruntime", "tensorrt", "fake-quant", "torch")
 
@@ -63,6 +69,15 @@ PARITY: dict[str, Check] = (
     | {"reference": _ENGINE, "engine": _ENGINE, "delta_psnr_db": _number, "max_level": int, "mean_level": _number}
 )
 TRAINING: dict[str, Check] = _RUN | _HOW | {"step": int, "metric": _text, "value": _number}
+FEATURES: dict[str, Check] = _RUN | _WHERE | _HOW | {"place": int, "level": _text, "value": _number}
+SENSITIVITY: dict[str, Check] = _RUN | {
+    "bits": _one_of(*BITS),
+    "layer": _text,
+    "kind": _one_of("weights", "activations"),
+    "width": int,
+    "sqnr_db": _number,
+    "psnr_drop_db": _number,
+}
 LATENCY: dict[str, Check] = {
     "model": _text,
     "precision": _one_of("fp32", "bf16", "int8"),
@@ -71,7 +86,19 @@ LATENCY: dict[str, Check] = {
     **dict.fromkeys(("median_ms", "p90_ms", "p99_ms", "fps", "peak_rss_mib"), _number),
     **dict.fromkeys(("calls", "repeats"), int),
 }
-MEASURED = {"value", "delta_psnr_db", "max_level", "mean_level", "median_ms", "p90_ms", "p99_ms", "fps", "peak_rss_mib"}
+MEASURED = {
+    "value",
+    "sqnr_db",
+    "psnr_drop_db",
+    "delta_psnr_db",
+    "max_level",
+    "mean_level",
+    "median_ms",
+    "p90_ms",
+    "p99_ms",
+    "fps",
+    "peak_rss_mib",
+}
 
 
 def load(path: Path, schema: dict[str, Check]) -> pd.DataFrame:

@@ -9,23 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qdr.config import METHODS, TASKS
+from qdr.config import BITS, TASKS
+from qdr.methods import catalogue, recipe
 from qdr.report.load import QUALITY, load
 
 Values = NDArray[np.float64]
-LABELS = {
-    "input": "Degraded input",
-    "fp32": "FP32",
-    "fp32-tuned": "FP32, tuned as long",
-    "ptq": "PTQ",
-    "qat": "QAT (LSQ)",
-    "qat-kd-decoder": "QAT + decoder KD",
-    "qdr": "QDR",
-    "qdr-no-dfd": "QDR - DFD",
-    "qdr-no-lmr": "QDR - LMR",
-    "qdr-no-ldg": "QDR - LDG",
-    "fp32-no-ldg": "FP32 - LDG",
-}
 TASK_LABELS = {"lowlight": "Low light", "dehaze": "Haze", "derain": "Rain", "denoise": "Noise"}
 
 
@@ -36,6 +24,31 @@ class Setting:
     method: str
     bits: str
     images: str = "all"
+
+
+def label(method: str) -> str:
+    """How tables and figures call a method."""
+    return recipe(method).label
+
+
+def teacher(method: str) -> Setting:
+    """The FP32 model that a method starts from."""
+    found = recipe(method)
+    return Setting(method if found.scratch else found.start, "FP32")
+
+
+def plain_qat(setting: Setting) -> Setting:
+    """Plain QAT of the same FP32 model at the same width, on as many images."""
+    start = recipe(setting.method).start
+    plain = (
+        name for name, r in catalogue().items() if r.start == start and r.quantizer == "lsq" and r.trains and not r.places
+    )
+    return Setting(next(plain, "qat"), setting.bits, setting.images)
+
+
+def count(images: str) -> float:
+    """The number of training images; infinite for "all"."""
+    return float("inf") if images == "all" else float(images)
 
 
 class Quality:
@@ -58,7 +71,10 @@ class Quality:
         """What was measured on a task at these widths, in the order of the methods."""
         rows = self.frame[(self.frame["task"] == task) & self.frame["bits"].isin(bits)]
         found = {Setting(*key) for key in rows[["method", "bits", "images"]].itertuples(index=False, name=None)}
-        return sorted(found, key=lambda s: (bits.index(s.bits), s.images != "all", s.images, METHODS.index(s.method)))
+        order = list(catalogue())
+        return sorted(
+            found, key=lambda s: (bits.index(s.bits), -count(s.images), order.index(s.method.partition("@")[0]), s.method)
+        )
 
     def values(self, task: str, split: str, metric: str, setting: Setting) -> Values:
         """One value per image, sorted by image, averaged over seeds; empty if it was not measured."""
@@ -73,6 +89,19 @@ class Quality:
         frame = self.frame
         rows = frame[(frame["task"] == task) & (frame["method"] == setting.method) & (frame["bits"] == setting.bits)]
         return "/".join(sorted(set(rows["engine"])))
+
+    def comparisons(self) -> list[tuple[str, str]]:
+        """Quantized widths with numbers of training images that were measured, widest and most first."""
+        quantized = self.frame[self.frame["bits"] != "FP32"]
+        found = set(quantized[["bits", "images"]].itertuples(index=False, name=None))
+        return sorted(found, key=lambda pair: (BITS.index(pair[0]), -count(pair[1])))
+
+    def blocks(self, split: str, bits: str, images: str) -> dict[str, Values]:
+        """Per method one PSNR per image of every task, for the methods measured on all tasks that have any."""
+        present = {task: [s for s in self.settings(task, (bits,)) if s.images == images] for task in self.tasks}
+        tasks = [task for task, settings in present.items() if settings]
+        shared = [s for s in present[tasks[0]] if all(s in present[task] for task in tasks)]
+        return {s.method: np.concatenate([self.values(task, split, "psnr", s) for task in tasks]) for s in shared}
 
     def _rows(self, task: str, split: str, metric: str, setting: Setting) -> pd.DataFrame:
         f = self.frame

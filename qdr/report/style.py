@@ -15,6 +15,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from qdr.methods import catalogue
 from qdr.paths import replacing
 
 COLOURS = {
@@ -30,7 +31,15 @@ COLOURS = {
     "qdr-no-ldg": "#0072B2",
     "fp32-no-ldg": "#444444",
 }
+OTHERS = ("#8C564B", "#9467BD", "#17BECF", "#BCBD22", "#1F77B4", "#E377C2", "#2CA02C", "#7F7F7F")
 DPI = 120
+
+
+def colour(method: str) -> str:
+    """The colour of a method; those without one of their own take turns in a second palette."""
+    others = [name for name in catalogue() if name not in COLOURS]
+    name = method.partition("@")[0]
+    return COLOURS.get(name) or OTHERS[others.index(name) % len(OTHERS)]
 
 
 def use_style() -> None:

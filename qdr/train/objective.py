@@ -1,7 +1,11 @@
-"""What a step minimizes: the reconstruction loss, and the distillation loss where a method distils.
+"""What a step minimizes: the reconstruction loss, and the distillation losses where a method distils.
 
 Reconstruction is L1 in [0, 1] (Zhao et al. 2017, arXiv 1511.08861: L1 restores better than L2). The teacher runs beside
-the student on the same batch, in evaluation mode and without gradients.
+the student on the same random patches, in evaluation mode and without gradients (its features cannot be cached, since
+no patch comes twice), and only as far as the last feature that is asked for: with Decoder-Free Distillation its decoder
+never runs.
+
+Without ground truth the teacher's output takes the place of the target.
 """
 
 from __future__ import annotations
@@ -9,43 +13,98 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from qdr.distill.balance import LMR, FixedWeight, Log
-from qdr.distill.losses import feature_distance
-from qdr.distill.points import Taps, modules_at
+from qdr.distill.balancers import Log, balancer
+from qdr.distill.distances import DISTANCES, l1
+from qdr.distill.points import BOTTLENECK, OUTPUT, Taps, modules_at, run_to
+from qdr.errors import QdrError, check_choice
+from qdr.methods import Recipe
 
-
-def reconstruction(restored: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error, [n, 3, h, w] in [0, 1]."""
-    return (restored.float() - target).abs().mean()
+RECONSTRUCTION = "rec"
 
 
 class Objective(nn.Module):
-    """The loss of a training step without distillation."""
+    """The losses of a recipe and their balance.
 
-    def loss(self, model: nn.Module, degraded: Tensor, target: Tensor, step: int) -> tuple[Tensor, Log]:
-        """The loss of one batch ([n, 3, h, w] in [0, 1] each) and what to log."""
-        loss = reconstruction(model(degraded), target)
-        return loss, {"loss": float(loss.detach())}
+    Args:
+        recipe: what to distil and where.
+        student: the network to be trained.
+        teacher: FP32 network, needed where the recipe has places.
+        every: steps between two measurements of the gradients at the bottleneck.
+    """
 
-
-class DistilledObjective(Objective):
-    """Reconstruction balanced against the distance to the teacher's features at a place."""
-
-    def __init__(self, teacher: nn.Module, place: str, balancer: LMR | FixedWeight) -> None:
+    def __init__(self, recipe: Recipe, student: nn.Module, teacher: nn.Module | None, every: int) -> None:
         super().__init__()
-        self.balancer = balancer
-        self._teacher = (teacher.eval(),)  # in a tuple: its weights belong to no optimizer and no checkpoint
-        self._names = modules_at(teacher, place)
+        self.recipe = recipe
+        self.balancer = balancer(recipe.balance, len(recipe.places) + recipe.labels, recipe.weight, every)
+        self.regressors = nn.ModuleDict()
+        check_choice("distance", recipe.distance, DISTANCES)
+        self._distance = DISTANCES[recipe.distance]
+        self._taps: dict[str, list[tuple[str, str]]] = {}
+        self._bottleneck: list[str] = []
+        self._teacher: tuple[nn.Module, ...] = ()  # a tuple: its weights belong to no optimizer and no checkpoint
+        if recipe.places:
+            assert teacher is not None
+            self._teacher = (teacher.eval(),)
+            self._bottleneck = modules_at(student, BOTTLENECK)
+            for place in recipe.places:
+                self._taps[place] = _pairs(modules_at(student, place), modules_at(teacher, place), place)
+            self._fit_widths(student, teacher)
 
-    def loss(self, model: nn.Module, degraded: Tensor, target: Tensor, step: int) -> tuple[Tensor, Log]:
-        teacher = self._teacher[0]
-        with torch.no_grad(), Taps(teacher, self._names) as learned:
-            teacher(degraded)
-        with Taps(model, [*self._names, "bottleneck"]) as taps:
-            restored = model(degraded)
-        bottleneck = taps.features["bottleneck"]
-        rec = reconstruction(restored, target)
-        distill = feature_distance({name: taps.features[name] for name in self._names}, learned.features)
-        loss, log = self.balancer.combine(rec, distill, bottleneck, step)
-        seen = {"loss": float(loss.detach()), "loss_rec": float(rec.detach()), "loss_distill": float(distill.detach())}
-        return loss, seen | log
+    def backward(self, model: nn.Module, degraded: Tensor, target: Tensor, step: int, bf16: bool) -> Log:
+        """Forward and backward of one batch ([n, 3, h, w] in [0, 1] each); returns what to log."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            losses, bottleneck = self.losses(model, degraded, target)
+        return self.balancer.backward(losses, bottleneck, model, step)
+
+    def losses(self, model: nn.Module, degraded: Tensor, target: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
+        """The losses by name, the anchor first, and the bottleneck tensor where they meet."""
+        names = self._bottleneck + [mine for pairs in self._taps.values() for mine, _ in pairs]
+        with Taps(model, list(dict.fromkeys(names))) as taps:
+            restored = model(degraded).float()
+        losses = {RECONSTRUCTION: l1(restored, target)} if self.recipe.labels else {}
+        known, answer = self._ask(degraded)
+        for place, pairs in self._taps.items():
+            if place == OUTPUT:
+                assert answer is not None
+                losses[place] = l1(restored, answer)
+            else:
+                losses[place] = torch.stack([self._compare(taps.features[m], known[t], t) for m, t in pairs]).mean()
+        return losses, taps.features[self._bottleneck[0]] if self._bottleneck else None
+
+    def _ask(self, degraded: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
+        """The teacher's features and, if it is asked for, its output."""
+        names = [theirs for pairs in self._taps.values() for _, theirs in pairs]
+        if not self._teacher:
+            return {}, None
+        (teacher,) = self._teacher
+        with torch.no_grad():
+            if OUTPUT not in self._taps:
+                return run_to(teacher, names, degraded), None
+            with Taps(teacher, names) as taps:
+                answer = teacher(degraded).float()
+        return taps.features, answer
+
+    def _compare(self, mine: Tensor, theirs: Tensor, name: str) -> Tensor:
+        key = name.replace(".", "_")
+        if key in self.regressors:
+            mine = self.regressors[key](mine)
+        return self._distance(mine.float(), theirs.float())
+
+    def _fit_widths(self, student: nn.Module, teacher: nn.Module) -> None:
+        """Where the teacher has more or fewer channels, a trained 1x1 convolution stands between (FitNets)."""
+        image = torch.zeros(1, 3, 64, 64)
+        for pairs in self._taps.values():
+            for mine, theirs in pairs:
+                with torch.no_grad():
+                    a, b = run_to(student, [mine], image)[mine], run_to(teacher, [theirs], image)[theirs]
+                if a.shape[2:] != b.shape[2:]:
+                    sizes = f"{tuple(a.shape[2:])} and {tuple(b.shape[2:])}"
+                    raise QdrError(f"{mine} and the teacher's {theirs} have different sizes, {sizes}: not comparable")
+                if a.shape[1] != b.shape[1] and self.recipe.distance != "attention":
+                    self.regressors[theirs.replace(".", "_")] = nn.Conv2d(a.shape[1], b.shape[1], 1)
+
+
+def _pairs(mine: list[str], theirs: list[str], place: str) -> list[tuple[str, str]]:
+    if len(mine) != len(theirs):
+        raise QdrError(f"the student has {len(mine)} levels at {place}, the teacher {len(theirs)}: distil at the bottleneck")
+    return list(zip(mine, theirs, strict=True))

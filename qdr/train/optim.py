@@ -1,6 +1,6 @@
 """The optimizer and its schedule: AdamW, linear warm-up, cosine decay to zero.
 
-Scales and LMR magnitudes are logarithms, so they get their own learning rates and no weight decay.
+Scales and balancers' parameters are logarithms, so they get their own learning rates and no weight decay.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import math
 
 import torch
 from torch import nn
+
+from qdr.quant.quantizers import Quantizer
 
 
 def learning_rate(step: int, steps: int, warmup: int) -> float:
@@ -23,17 +25,19 @@ def learning_rate(step: int, steps: int, warmup: int) -> float:
 
 
 def make_optimizer(
-    model: nn.Module, objective: nn.Module, lr: float, weight_decay: float, lr_scales: float, lr_magnitudes: float
+    model: nn.Module, objective: nn.Module, lr: float, weight_decay: float, lr_scales: float, lr_balance: float
 ) -> torch.optim.AdamW:
-    """AdamW over weights, log-scales and the objective's own parameters, a group each."""
-    named = list(model.named_parameters())
+    """AdamW over weights, the quantizers' parameters and the objective's own, a group each."""
+    quantizers = [m for m in model.modules() if isinstance(m, Quantizer)]
+    scales = {id(p): p for m in quantizers for p in m.parameters() if p.requires_grad}
+    fixed = {id(p) for m in quantizers for p in m.parameters()}
     groups = [
-        {"params": [p for n, p in named if not n.endswith("log_scale")], "lr": lr, "weight_decay": weight_decay},
-        {"params": [p for n, p in named if n.endswith("log_scale")], "lr": lr_scales, "weight_decay": 0.0},
-        {"params": list(objective.parameters()), "lr": lr_magnitudes, "weight_decay": 0.0},
+        {"params": [p for p in model.parameters() if id(p) not in fixed], "lr": lr, "weight_decay": weight_decay},
+        {"params": list(scales.values()), "lr": lr_scales, "weight_decay": 0.0},
+        {"params": list(objective.parameters()), "lr": lr_balance, "weight_decay": 0.0},
     ]
     groups = [group | {"base": group["lr"]} for group in groups if group["params"]]
-    return torch.optim.AdamW(groups)
+    return torch.optim.AdamW(groups, fused=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:

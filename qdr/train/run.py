@@ -1,102 +1,190 @@
-"""Make one model: an FP32 teacher, or a method applied to it.
+"""Make one model, or all models of a task: FP32 teachers, and methods applied to them.
 
-fp32                     trained from scratch
-fp32-tuned               goes on from fp32 for as long as QAT trains: the honest ceiling
-ptq                      fp32, calibrated
-qat, qat-kd-*, qdr*      fp32, calibrated, then trained with fake quantization
+A method starts from its FP32 teacher's weights, is calibrated, and then trained with fake quantization; PTQ stops after
+calibration. FP32 "tuned as long" goes on from the teacher for as many steps: the honest ceiling.
+
+Finished models are kept in a store under a fingerprint of everything that determines them: code, configuration, data,
+teacher, versions. A task's folder is put together from the store, so that one more method, an interrupted stage or another
+profile trains only what was never trained before.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+import qdr
 from qdr import paths
 from qdr.config import Config
 from qdr.data.loader import PairSet, to_tensor
-from qdr.distill.balance import LMR, FixedWeight
+from qdr.methods import NONE
 from qdr.models.zoo import build_model
+from qdr.provenance import has_bf16
 from qdr.quant.policy import describe
-from qdr.quant.prepare import calibrate, insert, link, thaw
+from qdr.quant.prepare import calibrate, link, prepare, thaw
 from qdr.seed import derive, seed_everything
 from qdr.train.checkpoint import Progress, load_weights, save_run
 from qdr.train.loop import fit, validate
-from qdr.train.methods import Recipe, Run
-from qdr.train.objective import DistilledObjective, Objective
+from qdr.train.objective import Objective
 from qdr.train.optim import make_optimizer
+from qdr.train.plan import Run, list_runs, plan, teacher
 
 CALIBRATION_SIDE = 128
+CODE = ("models", "quant", "distill", "train", "data/loader.py", "seed.py")  # what decides a model's bits
+Model = tuple[nn.Module, list[dict[str, Any]]]
+
+
+def make_teachers(config: Config, task: str) -> None:
+    """Train the FP32 teachers that a task's plan needs."""
+    _make_all(config, [run for run in plan(config, task) if run.recipe.scratch], paths.teachers(task))
+
+
+def make_runs(config: Config, task: str) -> None:
+    """Train or calibrate every other model of a task's plan."""
+    trained = [run for run in plan(config, task) if not run.recipe.scratch and run.recipe.tool == NONE]
+    _make_all(config, trained, paths.runs(task))
+
+
+def search(config: Config, task: str) -> list[dict[str, Any]]:
+    """Train the trials of a task and return their PSNR on validation images, from which settings are chosen."""
+    rows = []
+    for run in list_runs(config.search, task):
+        make(config, run)
+        last = (run_folder(run) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1]
+        about = {"profile": config.profile, "task": task, "method": run.method, "bits": run.bits, "images": run.images}
+        rows.append(about | {"seed": run.seed, "val_psnr": f"{json.loads(last)['val_psnr']:.4f}"})
+        shutil.rmtree(run_folder(run))
+    return rows
+
+
+def _make_all(config: Config, runs: list[Run], folder: Path) -> None:
+    for run in runs:
+        make(config, run)
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = {run.name for run in runs}
+    for stale in [path for path in folder.iterdir() if path.name not in kept]:
+        shutil.rmtree(stale)
 
 
 def make(config: Config, run: Run) -> None:
-    """Train or calibrate one run and write its folder."""
+    """Train or calibrate one run, unless the store holds it, and put it in its folder."""
     recipe = run.recipe
-    scratch = run.method == recipe.teacher
-    schedule = config.fp32 if scratch else config.tune
+    limit = None if run.images == "all" else int(run.images)
+    data = PairSet.load(run.task, "train", limit)
+    about = describe_run(config, run) | {"data": data.digest(), "code": _code_digest(), "torch": torch.__version__}
+    if not recipe.scratch:
+        starts = {name: run_folder(teacher(run.task, name)) for name in (recipe.start, recipe.teacher)}
+        about["teachers"] = {name: _weights_digest(folder) for name, folder in starts.items()}
+    fingerprint = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    stored = paths.store(fingerprint)
+    if not stored.is_dir():
+        progress = Progress(paths.unfinished(fingerprint), fingerprint)
+        model, metrics = _train(config, run, data, progress)
+        save_run(stored, model, metrics, about)
+        progress.clear()
+    with paths.replacing(run_folder(run)) as temporary:
+        shutil.copytree(stored, temporary)
+
+
+def _train(config: Config, run: Run, data: PairSet, progress: Progress) -> Model:
+    recipe = run.recipe
+    schedule = config.fp32 if recipe.scratch else config.tune
     seed = derive(schedule.seed, run.seed, "train")
     seed_everything(seed, config.threads)
-    limit = None if run.images == "all" else int(run.images)
-    data, validation = PairSet.load(run.task, "train", limit), PairSet.load(run.task, "val")
-    model: nn.Module = build_model(recipe.architecture, config.model)
-    objective = Objective()
-    if not scratch:
-        teacher = load_weights(teacher_folder(run), build_model(recipe.architecture, config.model))
-        model.load_state_dict(teacher.state_dict())
-        if recipe.place is not None:
-            objective = DistilledObjective(teacher, recipe.place, _balancer(config, recipe))
+    validation = PairSet.load(run.task, "val")
+    model = build_model(recipe.model, config.model)
+    guide = None
+    if not recipe.scratch:
+        model = load_weights(run_folder(teacher(run.task, recipe.start)), model)
+        guide = load_model(config, teacher(run.task, recipe.teacher)) if recipe.places else None
+    return train_model(config, run, model, guide, data, validation, seed, progress, f"{run.task}-{run.name}")
+
+
+def train_model(
+    config: Config,
+    run: Run,
+    model: nn.Module,
+    guide: nn.Module | None,
+    data: PairSet,
+    validation: PairSet | None,
+    seed: int,
+    progress: Progress,
+    title: str,
+) -> Model:
+    """Calibrate and train `model` by the run's recipe; returns it with the logged metrics."""
+    recipe = run.recipe
+    schedule = config.fp32 if recipe.scratch else config.tune
+    objective = Objective(recipe, model, guide, config.distill.every)
     if recipe.quantized:
-        calibrate(insert(model, run.bits, config.quant.observer), _calibration(data, config.quant.calibration))
-    about = {
+        calibrate(prepare(model, run.bits, recipe), _calibration(data, config.quant.calibration))
+    if not recipe.trains:
+        return model, [{"step": 0} | ({"val_psnr": validate(model, validation)} if validation else {})]
+    optimizer = make_optimizer(
+        model, objective, schedule.lr, schedule.weight_decay, config.quant.lr_scales, config.distill.lr_balance
+    )
+    return model, fit(model, objective, optimizer, data, validation, schedule, seed, progress, title)
+
+
+def describe_run(config: Config, run: Run) -> dict[str, Any]:
+    """The effective settings of a run, for its record and its fingerprint."""
+    recipe = run.recipe
+    schedule = config.fp32 if recipe.scratch else config.tune
+    rules = {"rules": describe(run.bits)} if recipe.quantized else {}
+    return {
         "run": vars(run),
-        "recipe": vars(recipe),
+        "recipe": {key: value for key, value in vars(recipe).items() if key != "label"},
         "schedule": vars(schedule) if recipe.trains else None,
-        "distill": vars(config.distill) if recipe.place else None,
-        "quant": vars(config.quant) | {"rules": describe(run.bits)} if recipe.quantized else None,
+        "distill": vars(config.distill) if recipe.places else None,
+        "quant": vars(config.quant) | rules if recipe.quantized else None,
         "model": vars(config.model),
-        "data": data.digest(),
+        "threads": config.threads,
+        "bf16": schedule.bf16 and has_bf16(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
     }
-    if recipe.trains:
-        optimizer = make_optimizer(
-            model, objective, schedule.lr, schedule.weight_decay, config.quant.lr_scales, config.distill.lr_magnitudes
-        )
-        fingerprint = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-        progress = Progress(paths.unfinished(run.task, run.name), fingerprint)
-        metrics = fit(model, objective, optimizer, data, validation, schedule, seed, progress)
-        save_run(run_folder(run), model, metrics, about)
-        progress.clear()
-    else:
-        save_run(run_folder(run), model, [{"step": 0, "val_psnr": validate(model, validation)}], about)
 
 
 def load_model(config: Config, run: Run) -> nn.Module:
     """A finished run's network, in evaluation mode; quantized ones in fake quantization."""
-    model: nn.Module = build_model(run.recipe.architecture, config.model)
+    model = build_model(run.recipe.model, config.model)
     if run.recipe.quantized:
-        link(insert(model, run.bits, config.quant.observer), torch.zeros(1, 3, 32, 32))
+        link(prepare(model, run.bits, run.recipe), torch.zeros(1, 3, 32, 32))
         thaw(model)
     return load_weights(run_folder(run), model).eval()
 
 
 def run_folder(run: Run) -> Path:
     """Where a run is kept."""
-    return paths.runs(run.task) / run.name
+    return (paths.teachers if run.recipe.scratch else paths.runs)(run.task) / run.name
 
 
-def teacher_folder(run: Run) -> Path:
-    """Where the FP32 model is that a run starts and learns from."""
-    return run_folder(Run(run.task, run.recipe.teacher, "FP32", "all", 0))
-
-
-def _balancer(config: Config, recipe: Recipe) -> LMR | FixedWeight:
-    if recipe.balance == "lmr":
-        return LMR(config.distill.share, config.distill.every)
-    return FixedWeight(config.distill.weight)
+def calibration_images(config: Config, run: Run) -> list[torch.Tensor]:
+    """The images a run is calibrated on, [1, 3, h, w] in [0, 1]: for tools that calibrate themselves."""
+    limit = None if run.images == "all" else int(run.images)
+    return _calibration(PairSet.load(run.task, "train", limit), config.quant.calibration)
 
 
 def _calibration(data: PairSet, count: int) -> list[torch.Tensor]:
     """The first `count` training inputs, cut to their upper left part."""
     return [to_tensor(image[:CALIBRATION_SIDE, :CALIBRATION_SIDE]) for image in data.inputs[:count]]
+
+
+def _weights_digest(folder: Path) -> str:
+    path = folder / "model.safetensors"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
+
+
+@cache
+def _code_digest() -> str:
+    root = Path(qdr.__file__).parent
+    total = hashlib.sha256()
+    for part in CODE:
+        for path in sorted((root / part).rglob("*.py")) if (root / part).is_dir() else [root / part]:
+            total.update(path.read_bytes())
+    return total.hexdigest()

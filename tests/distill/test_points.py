@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from qdr.distill.losses import feature_distance, relative_l1
-from qdr.distill.points import Taps, modules_at
+from qdr.distill.points import Taps, modules_at, run_to
 from qdr.errors import QdrError
 from qdr.models.efm import EFM
 
@@ -13,8 +12,14 @@ def test_places_of_the_efm(efm: EFM) -> None:
     assert modules_at(efm, "bottleneck") == ["bottleneck"]
     assert modules_at(efm, "decoder") == ["decoder.0"]
     assert modules_at(efm, "all") == ["encoder.0", "bottleneck", "decoder.0"]
+    assert modules_at(efm, "output") == []
     with pytest.raises(QdrError, match="did you mean 'bottleneck'"):
         modules_at(efm, "bottlneck")
+
+
+def test_a_network_may_name_its_parts(efm: EFM) -> None:
+    efm.parts = {"bottleneck": "downs"}  # type: ignore[assignment]
+    assert modules_at(efm, "bottleneck") == ["downs.0"]
 
 
 def test_taps_read_and_then_let_go(efm: EFM) -> None:
@@ -26,11 +31,12 @@ def test_taps_read_and_then_let_go(efm: EFM) -> None:
     assert taps.features["bottleneck"] is first
 
 
-def test_distance_ignores_the_teachers_scale_and_sends_it_no_gradient() -> None:
-    student, teacher = torch.rand(2, 3).requires_grad_(), torch.rand(2, 3).requires_grad_()
-    near = relative_l1(student, teacher)
-    assert torch.allclose(near, relative_l1(student * 7, teacher * 7))
-    near.backward()
-    assert teacher.grad is None
-    same = {"a": torch.ones(2), "b": torch.ones(3)}
-    assert float(feature_distance(same, same)) == 0
+def test_a_teacher_is_run_no_further_than_asked(efm: EFM) -> None:
+    image, decoded = torch.rand(1, 3, 16, 16), []
+    hook = efm.head.register_forward_hook(lambda *_: decoded.append(1))
+    with Taps(efm, ["bottleneck", "encoder.0"]) as taps:
+        efm(image)
+    found = run_to(efm, ["bottleneck", "encoder.0"], image)
+    hook.remove()
+    assert len(decoded) == 1
+    assert all(torch.equal(found[name], taps.features[name]) for name in ("bottleneck", "encoder.0"))

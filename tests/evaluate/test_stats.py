@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 from scipy import stats as scipy_stats
 
 from qdr.errors import QdrError
-from qdr.evaluate.stats import Bootstrap
+from qdr.evaluate.stats import Bootstrap, rank
 
 boot = Bootstrap(2000, 0.95)
 
@@ -62,3 +62,16 @@ def test_what_is_not_paired() -> None:
         boot.difference(np.zeros(3), np.zeros(4))
     with pytest.raises(QdrError, match="at least two images"):
         boot.mean(np.zeros(1))
+
+
+def test_ranks_and_nemenyis_critical_difference() -> None:
+    """Demsar 2006, section 3.2.2: four classifiers, 14 data sets, alpha = 0.05: CD = 2.569 sqrt(4*5 / (6*14)) = 1.25."""
+    rng = np.random.default_rng(5)
+    base = rng.normal(0, 3, 14)
+    shifts = {"best": 1.0, "middle": 0.5, "tied": 0.5, "worst": 0.0}
+    found = rank({name: base + shift for name, shift in shifts.items()}, 0.95)
+    assert found.critical_difference == pytest.approx(1.25, abs=0.005)
+    assert found.ranks == {"best": 1.0, "middle": 2.5, "tied": 2.5, "worst": 4.0}
+    assert found.p_value < 1e-6
+    with pytest.raises(QdrError, match="at least three"):
+        rank({"a": base, "b": base}, 0.95)

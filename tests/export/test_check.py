@@ -10,13 +10,14 @@ from onnx import numpy_helper
 
 from qdr.export.check import census, check_tensorrt, parse_with_tensorrt_rtx
 from qdr.export.qdq import Exporter
+from qdr.methods import Recipe
 from qdr.models.efm import EFM
-from qdr.quant.prepare import calibrate, insert
+from qdr.quant.prepare import calibrate, prepare
 
 
 @pytest.fixture
 def exported(efm: EFM, tmp_path: Path) -> Path:
-    insert(efm, "W8A8", "minmax")
+    prepare(efm, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
     calibrate(efm, [torch.rand(1, 3, 32, 32)])
     Exporter().write(efm, tmp_path / "efm.onnx", "efm", efm.stride)
     return tmp_path / "efm.onnx"

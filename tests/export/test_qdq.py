@@ -11,9 +11,10 @@ from torch import nn
 
 from qdr.errors import QdrError
 from qdr.export.qdq import Exporter, read_onnx
+from qdr.methods import Recipe
 from qdr.models.blocks import QuantPoint
 from qdr.models.efm import EFM
-from qdr.quant.prepare import calibrate, insert
+from qdr.quant.prepare import calibrate, prepare
 from qdr.runtimes.session import open_session
 
 
@@ -31,7 +32,7 @@ class Chain(nn.Module):
 
 def prepared(model: nn.Module) -> nn.Module:
     torch.manual_seed(3)
-    insert(model, "W8A8", "minmax")
+    prepare(model, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
     calibrate(model, [torch.rand(1, 3, 32, 32) for _ in range(2)])
     return model
 
@@ -84,7 +85,7 @@ def test_the_file_holds_integers_and_an_fp32_bias(tmp_path: Path) -> None:
     assert values["conv0.integers"].dtype == np.int8
     assert np.abs(values["conv0.integers"]).max() == 127
     assert values["conv0.bias"].dtype == np.float32
-    np.testing.assert_allclose(values["conv0.scales"], model.conv0.log_scale.detach().exp().flatten().numpy())
+    np.testing.assert_allclose(values["conv0.scales"], model.conv0.quantizer.log_scale.detach().exp().flatten().numpy())
 
 
 def test_what_is_not_onnx(tmp_path: Path) -> None:

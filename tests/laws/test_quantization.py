@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
+from qdr import registry
+from qdr.errors import QdrError
+from qdr.quant import quantizers
 from qdr.quant.affine import dequantize, integer_conv2d, integer_range, quantize
-from qdr.quant.lsq import fake_quantize
-from qdr.quant.observers import minmax_scale, mse_scale
+from qdr.quant.observers import OBSERVERS, minmax, mse
+from qdr.quant.quantizers.lsq import fake_quantize
 
 values = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=40).map(torch.tensor)
 scales = st.floats(2**-8, 4.0, width=32).map(torch.tensor)
@@ -38,7 +42,7 @@ def test_zero_is_exact(scale: torch.Tensor, width: int) -> None:
 @given(values, bits)
 def test_minmax_clips_nothing_and_mse_is_no_worse(x: torch.Tensor, width: int) -> None:
     low, high = integer_range(width)
-    full, best = minmax_scale(x, low, high), mse_scale(x, low, high)
+    full, best = minmax([x], low, high), mse([x], low, high)
     assert bool((x.abs() <= full * high * (1 + 1e-5) + 1e-6).all())
 
     def error(scale: torch.Tensor) -> float:
@@ -99,3 +103,100 @@ def test_fake_quantized_convolution_is_the_integer_one(seed: int) -> None:
     s_x, s_w = 2.0**-6, torch.tensor([2.0**-7, 2.0**-8, 2.0**-5], dtype=torch.float64)
     real = torch.nn.functional.conv2d(q_x * s_x, q_w * s_w.reshape(3, 1, 1, 1), q_b * s_x * s_w, padding=1)
     assert torch.equal(real, integer_conv2d(q_x, q_w, q_b, padding=1) * (s_x * s_w).reshape(1, 3, 1, 1))
+
+
+NAMES = ("lsq", "lsqplus", "pact", "dorefa", "ste")
+
+
+def made(name: str, width: int, scale: float) -> quantizers.Quantizer:
+    found = quantizers.activations(name, *integer_range(width))
+    found.start(torch.tensor(scale))
+    return found
+
+
+def test_every_file_is_a_quantizer() -> None:
+    assert set(registry.names("qdr.quant.quantizers")) >= set(NAMES)
+    with pytest.raises(QdrError, match="did you mean 'lsq'"):
+        quantizers.activations("lsqq", -8, 7)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(values, st.floats(2**-6, 2.0), bits)
+def test_every_quantizer_is_bounded_idempotent_monotone_and_keeps_zero(
+    name: str, x: torch.Tensor, scale: float, width: int
+) -> None:
+    quantizer = made(name, width, scale)
+    low, high = integer_range(width)
+    with torch.no_grad():
+        once = quantizer(x)
+        step = quantizer.scale(x)
+        assert bool(((once >= low * step * (1 + 1e-5)) & (once <= high * step * (1 + 1e-5))).all())
+        assert torch.allclose(quantizer(once), once, rtol=1e-5, atol=1e-6)
+        rising = quantizer(x.sort().values)
+        assert bool((rising.diff() >= -1e-6).all())
+        assert float(quantizer(torch.zeros(1))) == 0.0
+        integers = quantizer.integers(x)
+        assert torch.equal(integers, integers.round())
+        assert torch.allclose(integers * step, once, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lsq", "lsqplus", "pact"])
+@given(st.integers(0, 2**31), st.integers(2, 6))
+def test_learned_scales_follow_finite_differences_where_values_are_clipped(name: str, seed: int, width: int) -> None:
+    """Outside the range x_hat is low or high times the scale, a smooth function of it (LSQ, eq. 3)."""
+    _, high = integer_range(width)
+    generator = torch.Generator().manual_seed(seed)
+    x = (torch.rand(50, generator=generator) + 1.5) * torch.where(
+        torch.rand(50, generator=generator) > 0.5, 2.0**width, -(2.0**width)
+    )
+    quantizer = made(name, width, 1.0)
+    quantizer(x).square().sum().backward()
+    grad = quantizer.log_scale.grad
+    assert grad is not None
+    values = []
+    with torch.no_grad():
+        for shift in (1e-3, -1e-3):
+            quantizer.log_scale.fill_(shift)
+            values.append(float(quantizer(x).double().square().sum()))
+    slope = (values[0] - values[1]) / 2e-3 / (x.numel() * high) ** 0.5
+    assert float(grad) == pytest.approx(slope, rel=1e-3)
+
+
+def test_lsqplus_learns_its_offset_from_clipped_values() -> None:
+    quantizer = made("lsqplus", 4, 1.0)
+    quantizer(torch.tensor([100.0, 100.0, 0.3])).sum().backward()
+    (offset,) = [p for n, p in quantizer.named_parameters() if n == "offset"]
+    assert offset.grad is not None
+    assert float(offset.grad) == pytest.approx(2 / (3 * 7) ** 0.5, rel=1e-5)
+
+
+@given(st.integers(0, 2**31))
+def test_dorefa_keeps_a_pretrained_weight_to_third_order(seed: int) -> None:
+    weight = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(seed)) * 0.05
+    quantizer = quantizers.weights("dorefa", *integer_range(8, narrow=True), (4, 1, 1, 1))
+    step = quantizer.scale(weight)
+    largest = weight.abs().amax(dim=(1, 2, 3), keepdim=True)
+    assert bool(((quantizer(weight) - weight).abs() <= step * 0.51 + largest**3 / 3).all())
+    assert float(quantizer.integers(weight).abs().max()) == 127
+
+
+@pytest.mark.parametrize("name", OBSERVERS)
+@given(st.integers(0, 2**31), bits)
+def test_observers_are_equivariant_and_no_wider_than_minmax(name: str, seed: int, width: int) -> None:
+    low, high = integer_range(width)
+    generator = torch.Generator().manual_seed(seed)
+    samples = [torch.randn(400, generator=generator) for _ in range(3)]
+    scale = OBSERVERS[name](samples, low, high)
+    assert 0 < float(scale) <= float(minmax(samples, low, high)) * (1 + 1e-5)
+    doubled = OBSERVERS[name]([2 * x for x in samples], low, high)
+    assert torch.allclose(doubled, 2 * scale, rtol=1e-4)
+
+
+def test_observers_on_a_long_tail() -> None:
+    """Of four bits, a single value a hundred times larger than the rest: all but min-max clip it."""
+    x = torch.cat([torch.randn(20000, generator=torch.Generator().manual_seed(0)), torch.tensor([100.0])])
+    scales = {name: float(observe([x], -8, 7)) for name, observe in OBSERVERS.items()}
+    assert scales["minmax"] == pytest.approx(100 / 7)
+    assert scales["percentile"] < 1
+    assert scales["entropy"] < 0.6 * scales["minmax"]
+    assert scales["mse"] < scales["minmax"]

@@ -5,15 +5,17 @@ import torch
 from torch import nn
 
 from qdr.errors import QdrError
+from qdr.methods import Recipe
+from qdr.models.blocks import QuantPoint
 from qdr.models.efm import EFM
 from qdr.quant.layers import ActivationQuantizer, QuantConv2d
 from qdr.quant.policy import decide, describe
-from qdr.quant.prepare import calibrate, insert
+from qdr.quant.prepare import calibrate, prepare
 
 
 def quantized(model: nn.Module, bits: str = "W8A8") -> nn.Module:
     torch.manual_seed(1)
-    model = insert(model, bits, "mse")
+    model = prepare(model, bits, Recipe("", quantizer="lsq", observer="mse"))
     calibrate(model, [torch.rand(1, 3, 32, 32) for _ in range(2)])
     return model
 
@@ -39,7 +41,7 @@ def test_every_convolution_gets_the_scale_of_its_own_input(efm: EFM) -> None:
 def test_bias_lies_on_the_accumulators_grid(efm: EFM) -> None:
     conv = quantized(efm).encoder[0][0].conv2
     nn.init.normal_(conv.conv.bias)
-    step = conv._source[0].log_scale.exp() * conv.log_scale.exp().flatten()
+    step = conv._source[0].quantizer.log_scale.exp() * conv.quantizer.log_scale.exp().flatten()
     multiples = conv.snapped_bias() / step
     assert torch.allclose(multiples, multiples.round(), atol=1e-2)
     conv.snapped_bias().sum().backward()
@@ -48,7 +50,7 @@ def test_bias_lies_on_the_accumulators_grid(efm: EFM) -> None:
 
 def test_a_convolution_without_a_point_is_an_error() -> None:
     with pytest.raises(QdrError, match="'0' has an input that no QuantPoint makes"):
-        quantized(nn.Sequential(nn.Conv2d(3, 4, 1)))
+        quantized(nn.Sequential(nn.Conv2d(3, 4, 1), QuantPoint()))
 
 
 def test_policy_keeps_the_ends_at_eight_bits(efm: EFM) -> None:
@@ -56,9 +58,62 @@ def test_policy_keeps_the_ends_at_eight_bits(efm: EFM) -> None:
     widths = {name: m.bits for name, m in model.named_modules() if isinstance(m, QuantConv2d | ActivationQuantizer)}
     assert {name for name, width in widths.items() if width == 8} == {"stem", "point_in", "head"}
     assert set(widths.values()) == {4, 8}
-    assert len(describe("W4A4")) == 4
+    assert len(describe("W4A4")) == 5
 
 
 def test_unknown_scheme() -> None:
     with pytest.raises(QdrError, match="W3A3"):
         decide("head", "W3A3")
+
+
+def test_activations_below_eight_bits_are_unsigned_after_a_relu(efm: EFM) -> None:
+    model = quantized(efm, "W4A4")
+    grids = {n: (m.quantizer.low, m.quantizer.high) for n, m in model.named_modules() if isinstance(m, ActivationQuantizer)}
+    assert grids["point_in"] == (-128, 127)
+    assert grids["point_stem"] == (0, 15)
+    assert grids["ups.0.point1"] == (-8, 7)
+    eight = quantized(EFM((16, 32), (1, 1)), "W8A8")
+    assert all(m.quantizer.low == -128 for m in eight.modules() if isinstance(m, ActivationQuantizer))
+
+
+def test_the_grid_is_saved_with_the_weights(efm: EFM) -> None:
+    state = quantized(efm, "W4A4").state_dict()
+    other = prepare(EFM((16, 32), (1, 1)), "W4A4", Recipe("", quantizer="lsq"))
+    other.load_state_dict(state)
+    assert (other.point_stem.quantizer.low, other.point_stem.quantizer.high) == (0, 15)
+
+
+class Plain(nn.Module):
+    """A network that was not made for integers: no points, a normalization, a depthwise convolution, a gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.depthwise = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.norm, self.last = nn.GroupNorm(1, 8), nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a, b = self.depthwise(self.norm(self.first(x))).chunk(2, dim=1)
+        return x + self.last(a * b)
+
+
+def test_an_unmodified_network_is_quantized_in_front_of_each_convolution() -> None:
+    torch.manual_seed(0)
+    plain = Plain()
+    image = torch.rand(1, 3, 16, 16)
+    before = plain(image).detach()
+    model = quantized(plain)
+    convs = [m for m in model.modules() if isinstance(m, QuantConv2d)]
+    assert len(convs) == sum(isinstance(m, ActivationQuantizer) for m in model.modules()) == 3
+    after = model(image).detach()
+    assert 0 < float((after - before).abs().max()) < 0.05
+
+
+def test_per_tensor_weights_share_a_scale(efm: EFM) -> None:
+    recipe = Recipe("", quantizer="lsq", granularity="tensor", observer="minmax")
+    model = prepare(efm, "W8A8", recipe)
+    calibrate(model, [torch.rand(1, 3, 32, 32)])
+    conv = model.head
+    assert conv.quantizer.log_scale.numel() == 1
+    assert float(conv.quantizer.scale(conv.conv.weight).detach()) == pytest.approx(
+        float(conv.conv.weight.abs().max().detach()) / 127
+    )

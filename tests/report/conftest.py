@@ -22,6 +22,9 @@ GAINS = {
     ("qat-kd-decoder", "W8A8", "all"): 7.9,
     ("qdr", "W8A8", "all"): 8.0,
     ("qdr-no-dfd", "W8A8", "all"): 7.8,
+    ("qat", "W4A4", "all"): 6.0,
+    ("qdr", "W4A4", "all"): 6.5,
+    ("ptq", "W4A4", "all"): 5.0,
     ("qat", "W4A4", "2"): 5.0,
     ("qdr", "W4A4", "2"): 5.5,
 }
@@ -47,11 +50,32 @@ def results(tmp_path: Path) -> Path:
                 if bits == "W8A8":
                     difference = {"delta_psnr_db": "0.000100", "max_level": 2, "mean_level": "0.010000"}
                     parity.append(about | {"reference": "fake-quant", "engine": "openvino"} | difference)
-    for task, step, metric in product(
-        TASKS, (0, 10), ("weight_rec", "weight_distill", "grad_rec", "grad_distill", "grad_cosine")
-    ):
-        about = {"profile": "smoke", "task": task, "method": "qdr", "bits": "W8A8", "images": "all", "seed": 0}
+    logged = ("weight_rec", "weight_bottleneck", "grad_rec", "grad_bottleneck", "grad_cosine")
+    for task, bits, step, metric in product(TASKS, ("W8A8", "W4A4"), (0, 10), logged):
+        about = {"profile": "smoke", "task": task, "method": "qdr", "bits": bits, "images": "all", "seed": 0}
         training.append(about | {"step": step, "metric": metric, "value": "0.5"})
+    features = [
+        {
+            "profile": "smoke",
+            "task": task,
+            "split": "photos",
+            "image": "im0",
+            "method": method,
+            "bits": bits,
+            "images": "all",
+        }
+        | {"seed": 0, "place": place, "level": level, "value": f"{0.01 * (place + 1) + 0.001 * len(method)}"}
+        for task, method, bits in product(TASKS, ("ptq", "qat", "qdr"), ("W8A8", "W4A4"))
+        for place, level in enumerate(("encoder.0", "bottleneck", "decoder.0", "output"))
+    ]
+    sensitivity = [
+        {"profile": "smoke", "task": "derain", "bits": bits, "layer": layer, "kind": kind, "width": bits[1]}
+        | {"sqnr_db": "30.0", "psnr_drop_db": f"{0.01 * place}"}
+        for bits in ("W8A8", "W4A4")
+        for place, (layer, kind) in enumerate([("stem", "weights"), ("point_stem", "activations"), ("head", "weights")])
+    ]
+    write_rows(folder / "features.csv", features)
+    write_rows(folder / "sensitivity.csv", sensitivity)
     write_rows(folder / "quality.csv", quality)
     write_rows(folder / "parity.csv", parity)
     write_rows(folder / "training.csv", training)

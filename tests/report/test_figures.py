@@ -7,7 +7,9 @@ from PIL import Image
 from qdr import config
 from qdr.report import figures
 
-QUALITY = ("recovery", "before-after-lowlight", "before-after-derain", "lmr-weights", "ldg-gates")
+QUALITY = ("recovery", "before-after-lowlight", "before-after-derain", "ldg-gates", "sensitivity", "few-images")
+
+GROWTH = ("tug-of-war", "error-growth")
 
 
 def test_every_figure_twice_with_the_same_bytes(results: Path, settings: config.Config, tmp_path: Path) -> None:
@@ -15,6 +17,7 @@ def test_every_figure_twice_with_the_same_bytes(results: Path, settings: config.
         figures.write_quality(settings, results, tmp_path / folder)
         figures.write_speed(settings, results, tmp_path / folder)
     expected = {f"quality/{name}.{kind}" for name in QUALITY for kind in ("png", "pdf")}
+    expected |= {f"quality/{name}-{bits}.{kind}" for name in GROWTH for bits in ("W8A8", "W4A4") for kind in ("png", "pdf")}
     expected |= {"speed/quality-latency.png", "speed/quality-latency.pdf"}
     found = {path.relative_to(tmp_path / "first").as_posix() for path in (tmp_path / "first").rglob("*.p*")}
     assert found == expected

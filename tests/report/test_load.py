@@ -5,22 +5,30 @@ from pathlib import Path
 import pytest
 
 from qdr.errors import QdrError
-from qdr.report.load import LATENCY, PARITY, QUALITY, TRAINING, load
+from qdr.report.load import FEATURES, LATENCY, PARITY, QUALITY, SENSITIVITY, TRAINING, load
 from qdr.rows import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(
-    ("name", "schema"), [("quality", QUALITY), ("parity", PARITY), ("training", TRAINING), ("latency", LATENCY)]
-)
-def test_the_committed_results_fit_their_schema(name: str, schema: dict[str, object]) -> None:
-    assert len(load(ROOT / "results" / f"{name}.csv", schema)) > 0  # type: ignore[arg-type]
+SCHEMAS = {
+    "quality": QUALITY,
+    "parity": PARITY,
+    "training": TRAINING,
+    "features": FEATURES,
+    "sensitivity": SENSITIVITY,
+    "latency": LATENCY,
+}
+PROFILES = [path.name for path in (ROOT / "results").iterdir() if path.is_dir()]
 
 
-@pytest.mark.parametrize(
-    ("name", "schema"), [("quality", QUALITY), ("parity", PARITY), ("training", TRAINING), ("latency", LATENCY)]
-)
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize(("name", "schema"), SCHEMAS.items())
+def test_the_committed_results_fit_their_schema(profile: str, name: str, schema: dict[str, object]) -> None:
+    assert len(load(ROOT / "results" / profile / f"{name}.csv", schema)) > 0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "schema"), SCHEMAS.items())
 def test_the_schema_is_the_documented_one(name: str, schema: dict[str, object]) -> None:
     text = (ROOT / "results" / "README.md").read_text()
     section = text.split(f"## {name}.csv")[1].split("## ")[0]

@@ -52,6 +52,7 @@ def test_bold_only_where_significant(written: Path) -> None:
 def test_few_images_are_compared_with_few_images(written: Path) -> None:
     rows = cells(written / "quality/low-bit.csv")
     assert {row["Engine"] for row in rows} == {"fake-quant"}
+    rows = [row for row in rows if row["Training images"] == "2"]
     assert {row["Seeds"] for row in rows} == {"2"}
     ahead = next(row for row in rows if row["Method"] == "QDR")["Δ PSNR to QAT (dB)"]
     assert float(ahead.split()[0]) == pytest.approx(0.5, abs=0.05)
@@ -74,7 +75,7 @@ def test_the_same_rows_give_the_same_bytes(written: Path, results: Path, setting
 def test_the_index_names_every_file(written: Path) -> None:
     index = (written / "INDEX.md").read_text()
     for path in (*(written / "quality").iterdir(), *(written / "speed").iterdir()):
-        assert f"paper_tables/{path.parent.name}/{path.stem} |" in index
+        assert f"| {path.parent.name}/{path.stem} |" in index
 
 
 def test_a_table_in_three_formats() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from qdr import config, paths
 from qdr.errors import QdrError
 from qdr.train import loop
 from qdr.train.checkpoint import load_weights
-from qdr.train.methods import RECIPES, Run, plan
+from qdr.train.plan import Run, plan, teacher
 from qdr.train.run import load_model, make, run_folder
 
 FP32 = Run("derain", "fp32", "FP32", "all", 0)
@@ -27,16 +28,13 @@ def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_every_method_has_a_recipe() -> None:
-    assert set(RECIPES) | {"input"} == set(config.METHODS)
-
-
 def test_plan_names_each_run_once_and_teachers_first(settings: config.Config) -> None:
     runs = plan(settings, "derain")
     assert len(runs) == len(set(runs))
     assert runs[0] == FP32
     for run in runs:
-        assert runs.index(Run("derain", run.recipe.teacher, "FP32", "all", 0)) <= runs.index(run)
+        if not run.recipe.scratch:
+            assert runs.index(teacher("derain", run.recipe.teacher)) < runs.index(run)
 
 
 def test_interrupted_run_gives_the_same_bits(settings: config.Config, pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +44,7 @@ def test_interrupted_run_gives_the_same_bits(settings: config.Config, pairs: Pat
         tune=dataclasses.replace(settings.tune, steps=8, save_every=3, log_every=1),
     )
     real = loop.learning_rate
+    store, waiting = paths.project_root() / "work" / "store", paths.project_root() / "work" / "unfinished"
 
     def killed(step: int, steps: int, warmup: int) -> float:
         if step == 5:
@@ -55,16 +54,36 @@ def test_interrupted_run_gives_the_same_bits(settings: config.Config, pairs: Pat
     for run in (FP32, QDR):
         make(settings, run)
         whole, metrics = weights(run), (run_folder(run) / "metrics.jsonl").read_text()
+        shutil.rmtree(store)
         monkeypatch.setattr(loop, "learning_rate", killed)
         with pytest.raises(KeyboardInterrupt):
             make(settings, run)
         assert equal(weights(run), whole), "an interrupted run must not touch the finished one"
         monkeypatch.setattr(loop, "learning_rate", real)
-        assert torch.load(paths.unfinished("derain", run.name), weights_only=True)["step"] == 3
+        (state,) = waiting.glob("*.pt")
+        assert torch.load(state, weights_only=True)["step"] == 3
         make(settings, run)
         assert equal(weights(run), whole)
         assert (run_folder(run) / "metrics.jsonl").read_text() == metrics
-        assert not paths.unfinished("derain", run.name).exists()
+        assert not list(waiting.iterdir())
+
+
+def test_a_finished_run_is_taken_from_the_store(
+    settings: config.Config, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(settings, FP32)
+    whole = weights(FP32)
+    shutil.rmtree(run_folder(FP32))
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("it must not train again")
+
+    monkeypatch.setattr(loop, "learning_rate", refuse)
+    make(settings, FP32)
+    assert equal(weights(FP32), whole)
+    other = dataclasses.replace(settings, fp32=dataclasses.replace(settings.fp32, lr=2e-3))
+    with pytest.raises(AssertionError, match="again"):
+        make(other, FP32)
 
 
 def test_training_lowers_the_loss_and_distillation_is_logged(settings: config.Config, pairs: Path) -> None:
@@ -74,11 +93,11 @@ def test_training_lowers_the_loss_and_distillation_is_logged(settings: config.Co
     assert sum(line["loss"] for line in lines[-10:]) < 0.9 * sum(line["loss"] for line in lines[:10])
     make(settings, QDR)
     lines = [json.loads(line) for line in (run_folder(QDR) / "metrics.jsonl").read_text().splitlines()]
-    assert {"loss_rec", "loss_distill", "weight_rec", "weight_distill", "grad_cosine"} <= lines[0].keys()
+    assert {"loss_rec", "loss_bottleneck", "weight_rec", "weight_bottleneck", "grad_cosine"} <= lines[0].keys()
     teacher = weights(FP32)
     assert equal(weights(FP32), teacher)
     model = load_model(settings, QDR)
-    assert all(p.log_scale.isfinite() for n, p in model.named_modules() if n.endswith("point1"))
+    assert all(p.quantizer.log_scale.isfinite() for n, p in model.named_modules() if n.endswith("point1"))
 
 
 def test_a_missing_and_a_damaged_checkpoint(settings: config.Config, pairs: Path) -> None:

@@ -3,9 +3,10 @@ from __future__ import annotations
 import torch
 from hypothesis import given, strategies as st
 
-from qdr.distill.balance import LMR
+from qdr.distill.balancers import balancer
+from qdr.methods import Recipe
 from qdr.models.efm import EFM
-from qdr.quant.prepare import calibrate, insert
+from qdr.quant.prepare import calibrate, prepare
 from qdr.train.optim import learning_rate, make_optimizer, set_learning_rate
 
 
@@ -19,9 +20,9 @@ def test_schedule_rises_then_falls(steps: int, warmup: int) -> None:
 
 
 def test_each_parameter_is_in_one_group_with_its_own_rate(efm: EFM) -> None:
-    insert(efm, "W8A8", "minmax")
+    prepare(efm, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
     calibrate(efm, [torch.rand(1, 3, 16, 16)])
-    optimizer = make_optimizer(efm, LMR(1.0, 1), 1e-3, 1e-4, 1e-2, 1e-1)
+    optimizer = make_optimizer(efm, balancer("lmr", 2, 1.0, 1), 1e-3, 1e-4, 1e-2, 1e-1)
     members = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert len(members) == len(set(members)) == len(list(efm.parameters())) + 1
     set_learning_rate(optimizer, 0.5)

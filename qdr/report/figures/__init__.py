@@ -7,10 +7,13 @@ from pathlib import Path
 from qdr.config import Config
 from qdr.evaluate.stats import Bootstrap
 from qdr.report.figures.before_after import before_after
+from qdr.report.figures.error_growth import error_growth
+from qdr.report.figures.few_images import few_images
 from qdr.report.figures.gates import ldg_gates
 from qdr.report.figures.recovery import recovery
+from qdr.report.figures.sensitivity import sensitivity
 from qdr.report.figures.speed import quality_latency
-from qdr.report.figures.training import lmr_weights
+from qdr.report.figures.training import tug_of_war
 from qdr.report.quality import Quality
 from qdr.report.style import save, use_style
 
@@ -23,7 +26,13 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
     save(recovery(quality, Bootstrap(config.stats.resamples, config.stats.confidence)), folder, "recovery")
     for task in quality.tasks:
         save(before_after(results / "samples", task), folder, f"before-after-{task}")
-    save(lmr_weights(results / "training.csv"), folder, "lmr-weights")
+    for bits in ("W8A8", "W4A4"):
+        save(tug_of_war(results / "training.csv", bits), folder, f"tug-of-war-{bits}")
+        save(error_growth(results / "features.csv", bits), folder, f"error-growth-{bits}")
+    few = few_images(quality, "W4A4")
+    if few is not None:
+        save(few, folder, "few-images")
+    save(sensitivity(results / "sensitivity.csv"), folder, "sensitivity")
     save(ldg_gates(results / "gates"), folder, "ldg-gates")
 
 

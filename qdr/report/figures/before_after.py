@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from qdr.data.pairs import read_image
 from qdr.metrics.protocol import protocol
 from qdr.metrics.psnr import psnr
-from qdr.report.quality import LABELS, TASK_LABELS
+from qdr.report.quality import TASK_LABELS, label
 
 PANELS = ("input", "fp32", "ptq", "qat", "qdr", "target")
 
@@ -38,7 +38,7 @@ def before_after(samples: Path, task: str) -> Figure:
             bottom.axis("off")
         else:
             engine = "" if name in ("input", "fp32") else " (INT8 engine)"
-            top.set_title(f"{LABELS[name]}{engine}\n{psnr(image, target, protocol('rgb-full')):.2f} dB", fontsize=8.5)
+            top.set_title(f"{label(name)}{engine}\n{psnr(image, target, protocol('rgb-full')):.2f} dB", fontsize=8.5)
             shown = bottom.imshow(errors[name], cmap="magma", vmin=0, vmax=scale)
         for axis in (top, bottom):
             axis.set_xticks([])

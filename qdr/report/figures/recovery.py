@@ -7,8 +7,8 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from qdr.evaluate.stats import Bootstrap
-from qdr.report.quality import FP32, INPUT, LABELS, TASK_LABELS, Quality, Setting
-from qdr.report.style import COLOURS
+from qdr.report.quality import FP32, INPUT, TASK_LABELS, Quality, Setting, label
+from qdr.report.style import colour
 
 METHODS = (
     Setting("fp32-tuned", "FP32"),
@@ -31,13 +31,13 @@ def recovery(quality: Quality, stats: Bootstrap) -> Figure:
                 continue
             found = stats.gain_recovery(values, fp32, degraded)
             reach = np.array([[found.estimate - found.low], [found.high - found.estimate]])
-            axis.errorbar(found.estimate, place, xerr=reach, fmt="o", color=COLOURS[setting.method], capsize=3, markersize=6)
-        axis.axvline(1, color=COLOURS["fp32"], linewidth=1)
+            axis.errorbar(found.estimate, place, xerr=reach, fmt="o", color=colour(setting.method), capsize=3, markersize=6)
+        axis.axvline(1, color=colour("fp32"), linewidth=1)
         axis.set_title(f"{TASK_LABELS[task]} (FP32: {float((fp32 - degraded).mean()):+.1f} dB)")
         axis.set_xlabel("gain recovery (FP32 = 1)")
         axis.locator_params(axis="x", nbins=4)
         axis.margins(x=0.15)
-    labels = [LABELS[s.method] + (", INT8" if s.bits == "W8A8" else "") for s in METHODS]
+    labels = [label(s.method) + (", INT8" if s.bits == "W8A8" else "") for s in METHODS]
     axes[0][0].set_yticks(range(len(METHODS)), labels)
     axes[0][0].set_ylim(len(METHODS) - 0.5, -0.5)
     figure.suptitle(

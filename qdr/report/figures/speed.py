@@ -8,9 +8,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from qdr.methods import recipe
 from qdr.report.load import LATENCY, load
-from qdr.report.quality import INPUT, LABELS, TASK_LABELS, Quality, Setting
-from qdr.report.style import COLOURS
+from qdr.report.quality import INPUT, TASK_LABELS, Quality, Setting, label
+from qdr.report.style import colour
 
 PRECISION = {"FP32": "fp32", "W8A8": "int8"}
 
@@ -28,7 +29,7 @@ def quality_latency(quality: Quality, latency: Path) -> Figure:
     for axis, task in zip(axes[0], quality.tasks, strict=True):
         degraded = quality.values(task, split, "psnr", INPUT).mean()
         for setting in quality.settings(task, ("FP32", "W8A8")):
-            if setting.method == "input" or "-no-" in setting.method:
+            if setting.method == "input" or recipe(setting.method).model != "efm":
                 continue
             gain = float(quality.values(task, split, "psnr", setting).mean() - degraded)
             _point(axis, milliseconds[PRECISION[setting.bits]], gain, setting)
@@ -49,5 +50,5 @@ def quality_latency(quality: Quality, latency: Path) -> Figure:
 
 def _point(axis: Axes, milliseconds: float, gain: float, setting: Setting) -> None:
     marker = "s" if setting.bits == "FP32" else "o"
-    label = LABELS[setting.method] + ("" if setting.bits == "FP32" else " INT8")
-    axis.plot(milliseconds, gain, marker, color=COLOURS[setting.method], markersize=6, alpha=0.9, label=label)
+    name = label(setting.method) + ("" if setting.bits == "FP32" else " INT8")
+    axis.plot(milliseconds, gain, marker, color=colour(setting.method), markersize=6, alpha=0.9, label=name)

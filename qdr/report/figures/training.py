@@ -1,50 +1,70 @@
-"""What LMR did while QDR trained: its weights, and the two gradients it weighs, at the bottleneck."""
+"""The tug-of-war, as training logged it: do distillation and reconstruction pull the bottleneck in opposite directions?
+
+Above: cosine between the two gradients at the bottleneck (negative: they oppose each other). Below: how hard distillation
+pulls, its weighted gradient over the weighted gradient of the reconstruction.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from qdr.methods import catalogue
 from qdr.report.load import TRAINING, load
-from qdr.report.quality import TASK_LABELS
+from qdr.report.quality import TASK_LABELS, label
+from qdr.report.style import colour
 
-BLUE, RED, GREEN = "#0072B2", "#D55E00", "#009E73"
+WINDOW = 5  # logged steps in the moving average
 
 
-def lmr_weights(path: Path) -> Figure:
-    """Rows: weights, gradient magnitudes, cosine; a column per task, W8A8, first seed."""
+def tug_of_war(path: Path, bits: str) -> Figure:
+    """A column per task, a line per method that distils, first seed, all training images."""
     frame = load(path, TRAINING)
-    runs = frame[(frame["method"] == "qdr") & (frame["bits"] == "W8A8") & (frame["images"] == "all") & (frame["seed"] == 0)]
-    tasks = [task for task in TASK_LABELS if task in set(runs["task"])]
-    figure, axes = plt.subplots(3, len(tasks), figsize=(2.6 * len(tasks), 5.2), squeeze=False, sharex=True, sharey="row")
+    runs = frame[(frame["bits"] == bits) & (frame["images"] == "all") & (frame["seed"] == 0)]
+    measured = runs[runs["metric"] == "grad_cosine"]
+    tasks = [task for task in TASK_LABELS if task in set(measured["task"])]
+    figure, axes = plt.subplots(2, len(tasks), figsize=(2.8 * len(tasks), 4.4), squeeze=False, sharex=True, sharey="row")
+    methods = [name for name in catalogue() if name in set(measured["method"])]
     for column, task in enumerate(tasks):
-        top, middle, bottom = axes[:, column]
-        rows = runs[runs["task"] == task]
-        top.plot(*_curve(rows, "weight_rec"), color=BLUE, label="reconstruction")
-        top.plot(*_curve(rows, "weight_distill"), color=RED, label="distillation")
-        top.set_ylim(-0.03, 1.03)
-        middle.plot(*_curve(rows, "grad_rec"), color=BLUE)
-        middle.plot(*_curve(rows, "grad_distill"), color=RED)
-        middle.set_yscale("log")
-        bottom.plot(*_curve(rows, "grad_cosine"), color=GREEN)
-        bottom.axhline(0, color="#444444", linewidth=0.8)
-        bottom.set_ylim(-1.05, 1.05)
+        top, bottom = axes[:, column]
+        for method in methods:
+            table = _by_step(runs[(runs["task"] == task) & (runs["method"] == method)])
+            if "grad_cosine" not in table:
+                continue
+            how = {"color": colour(method), "linewidth": 2.0 if method == "qdr" else 1.0, "label": label(method)}
+            top.plot(_smooth(table["grad_cosine"]), **how)
+            bottom.plot(_smooth(_ratio(table)), **how)
+        top.axhline(0, color="#444444", linewidth=0.8)
+        top.set_ylim(-0.55, 0.55)
+        bottom.set_yscale("log")
         bottom.set_xlabel("step")
         top.set_title(TASK_LABELS[task])
-    for axis, label in zip(
-        axes[:, 0], ("LMR weight", "gradient at bottleneck\n(mean magnitude)", "cosine of the two\ngradients"), strict=True
-    ):
-        axis.set_ylabel(label)
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=2, fontsize=8)
+    axes[0][0].set_ylabel("cosine of the\ntwo gradients")
+    axes[1][0].set_ylabel("distillation over\nreconstruction")
+    handles, names = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="lower center", ncols=5, fontsize=8)
+    figure.suptitle(f"Gradients at the bottleneck while {bits} trains (mean of {WINDOW} measurements)", fontsize=9)
     figure.align_ylabels()
-    figure.tight_layout(rect=(0, 0.05, 1, 1))
+    figure.tight_layout(rect=(0, 0.05 + 0.04 * ((len(names) - 1) // 5), 1, 1))
     return figure
 
 
-def _curve(rows: pd.DataFrame, metric: str) -> tuple[list[int], list[float]]:
-    chosen = rows[rows["metric"] == metric].sort_values("step")
-    return chosen["step"].tolist(), chosen["value"].tolist()
+def _by_step(rows: pd.DataFrame) -> pd.DataFrame:
+    table = rows.pivot_table(index="step", columns="metric", values="value")
+    return table[table["grad_cosine"].notna()] if "grad_cosine" in table else table
+
+
+def _ratio(table: pd.DataFrame) -> pd.Series[float]:
+    terms = [name.removeprefix("grad_") for name in map(str, table) if name.startswith("grad_") and name != "grad_cosine"]
+    pulls = {term: table[f"grad_{term}"] * table[f"weight_{term}"] for term in terms}
+    anchor = "rec" if "rec" in pulls else "output"
+    ratio: pd.Series[float] = sum(pull for term, pull in pulls.items() if term != anchor) / pulls[anchor]
+    return ratio.replace(0.0, np.nan)
+
+
+def _smooth(values: pd.Series[float]) -> pd.Series[float]:
+    return values.rolling(WINDOW, min_periods=1, center=True).mean()

@@ -1,4 +1,4 @@
-"""The tables beside quality: parity of engines, measurement protocols, latency."""
+"""The tables beside quality: ranking, sensitivity, parity of engines, measurement protocols, latency."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from qdr.evaluate.parity import GATE_MEAN_LEVEL, GATE_PSNR_DB
+from qdr.evaluate.stats import rank
 from qdr.metrics.protocol import PROTOCOLS
-from qdr.report.load import LATENCY, PARITY, load
-from qdr.report.quality import LABELS, TASK_LABELS
+from qdr.report.load import LATENCY, PARITY, SENSITIVITY, load
+from qdr.report.quality import TASK_LABELS, Quality, label
 from qdr.report.tables.table import RULE, Table
 from qdr.rows import read_json
 
@@ -26,11 +27,50 @@ def parity_table(path: Path) -> Table:
             mean, worst = group["delta_psnr_db"].mean(), group["delta_psnr_db"].abs().max()
             level, average = int(group["max_level"].max()), group["mean_level"].max()
             passed = abs(mean) <= GATE_PSNR_DB and average <= GATE_MEAN_LEVEL
-            cells = [TASK_LABELS[task], LABELS[str(method)], str(engine), str(len(group)), f"{mean:+.5f}", f"{worst:.5f}"]
+            cells = [TASK_LABELS[task], label(str(method)), str(engine), str(len(group)), f"{mean:+.5f}", f"{worst:.5f}"]
             rows.append([*cells, str(level), f"{average:.4f}", "pass" if passed else "FAIL"])
     caption = "Parity of the W8A8 engines with the fake quantization of training, on their 8-bit output."
     gate = f"Gate: |mean Δ PSNR| ≤ {GATE_PSNR_DB} dB and mean level ≤ {GATE_MEAN_LEVEL} on every image."
     return Table("parity", caption, header, rows, [gate, "Max level: of any pixel. Mean level: the largest over images."])
+
+
+def sensitivity_table(path: Path) -> Table:
+    """One layer at a time: the ten most harmful ones per scheme."""
+    frame = load(path, SENSITIVITY)
+    header = ["Task", "Scheme", "Layer", "What", "Bits", "SQNR (dB)", "PSNR lost (dB)"]
+    rows: list[list[str]] = []
+    for scheme in dict.fromkeys(frame["bits"]):
+        worst = frame[frame["bits"] == scheme].sort_values("psnr_drop_db", ascending=False, kind="stable").head(10)
+        rows += [RULE] if rows else []
+        for row in worst.to_dict("records"):
+            cells = [TASK_LABELS[str(row["task"])], str(row["bits"]), str(row["layer"]), str(row["kind"]), str(row["width"])]
+            rows.append([*cells, f"{row['sqnr_db']:.1f}", f"{row['psnr_drop_db']:+.4f}"])
+    caption = "Sensitivity: one layer quantized after training, all others FP32; the ten that lose most, validation scenes."
+    return Table("sensitivity", caption, header, rows, ["SQNR: of what the network adds to the image."])
+
+
+def ranking_table(quality: Quality, split: str, confidence: float) -> Table:
+    """Mean ranks over all images of all tasks, per width and number of training images."""
+    header = ["Bits", "Training images", "Method", "Mean rank", "Behind the best", "Blocks", "p (Friedman)"]
+    rows: list[list[str]] = []
+    notes = []
+    for bits, images in quality.comparisons():
+        values = quality.blocks(split, bits, images)
+        if len(values) < 3:
+            continue
+        found = rank(values, confidence)
+        best, count = min(found.ranks.values()), len(next(iter(values.values())))
+        rows += [RULE] if rows else []
+        for method, mean in found.ranks.items():
+            gap = mean - best
+            verdict = "—" if gap == 0 else f"{gap:.2f}" + ("" if gap > found.critical_difference else " n.s.")
+            rows.append([bits, images, label(method), f"{mean:.2f}", verdict, str(count), f"{found.p_value:.2g}"])
+        notes.append(f"{bits}, {images} images: critical difference {found.critical_difference:.2f}.")
+    caption = (
+        "Ranking by PSNR: mean rank over blocks (an image of a task, seeds averaged), methods measured on every task; "
+        f"n.s.: less than Nemenyi's critical difference at {100 * confidence:.0f} %."
+    )
+    return Table("ranking", caption, header, rows, notes)
 
 
 def protocol_table() -> Table:

@@ -8,25 +8,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qdr.config import BITS
 from qdr.evaluate.stats import Bootstrap, Interval
 from qdr.metrics.recovery import psnr_ratio
-from qdr.report.quality import FP32, INPUT, LABELS, TASK_LABELS, Quality, Setting, Values
+from qdr.report.quality import FP32, INPUT, TASK_LABELS, Quality, Setting, Values, label, plain_qat, teacher
 from qdr.report.tables.table import RULE, Bold, Table
 
+QUANTIZED = tuple(bits for bits in BITS if bits != "FP32")
 SPLITS = {
     "photos": "real photographs, never seen in training, with synthetic degradation",
     "test": "real pairs",
     "scenes": "held-out procedural scenes",
 }
 BOLD = "Bold: the best integer method of its task, where its paired interval against every other one excludes zero."
-RECOVERY = "PSNR ratio: P / P_fp32. Gain recovery: (P - P_input) / (P_fp32 - P_input); a model that does nothing keeps 0."
+RECOVERY = (
+    "PSNR ratio: P / P_fp32. Gain recovery: (P - P_input) / (P_fp32 - P_input); a model that does nothing keeps 0. FP32 is "
+    "the model that the method starts from, and Δ is to plain QAT of that model."
+)
 PARTS = (
     "- DFD: distillation at every level, decoder included, instead of at the bottleneck alone. - LMR: fixed weight. "
-    "- LDG: the EFM without gates, quantized with its own FP32 teacher; gain recovery is against the FP32 EFM with gates. "
+    "- LDG: the EFM without gates, quantized with its own FP32 teacher. "
     "Each teacher has one seed: what - LDG changes is not separated from what another seed would."
 )
-ENDS = "W4A4: 4-bit weights and activations; the image, the first and the last layer keep 8 bits."
-FAKE = "No engine here executes 4 bits: these rows are measured by fake quantization in PyTorch and named so."
+ENDS = "WxAy: x-bit weights, y-bit activations; below 8 bits the image, the first and the last layer keep 8."
+FAKE = "No engine here executes activations of fewer than 8 bits: they are measured by fake quantization and named so."
 
 
 @dataclass(frozen=True)
@@ -45,19 +50,22 @@ class View:
     def start(self, setting: Setting) -> list[str]:
         """Task, method, bits and engine."""
         if setting == INPUT:
-            return [TASK_LABELS[self.task], LABELS["input"], "—", "—"]
+            return [TASK_LABELS[self.task], label("input"), "—", "—"]
         engine = self.quality.engine(self.task, setting)
-        return [TASK_LABELS[self.task], LABELS[setting.method], setting.bits, engine]
+        return [TASK_LABELS[self.task], label(setting.method), setting.bits, engine]
 
     def means(self, setting: Setting) -> list[str]:
         """Mean PSNR and SSIM."""
         return [f"{self.values(setting).mean():.2f}", f"{self.values(setting, 'ssim').mean():.4f}"]
 
     def recovery(self, setting: Setting) -> str:
-        """Gain recovery with its interval; 0 and 1 by definition for the input and FP32."""
-        if setting in (INPUT, FP32):
-            return "0" if setting == INPUT else "1"
-        return show(self.stats.gain_recovery(self.values(setting), self.values(FP32), self.values(INPUT)), 3)
+        """Gain recovery against its own FP32 model, with its interval; 0 and 1 by definition for the input and that one."""
+        if setting == INPUT:
+            return "0"
+        reference = teacher(setting.method)
+        if setting == reference:
+            return "1"
+        return show(self.stats.gain_recovery(self.values(setting), self.values(reference), self.values(INPUT)), 3)
 
     def against(self, setting: Setting, reference: Setting) -> str:
         """Paired PSNR difference to a reference, with its interval."""
@@ -88,8 +96,9 @@ def main_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
         rows += [RULE] if rows else []
         for setting in listed:
             psnr, ssim = view.means(setting)
-            ratio = psnr_ratio(float(view.values(setting).mean()), float(view.values(FP32).mean()))
-            last = view.against(setting, Setting("qat", "W8A8")) if setting.bits == "W8A8" else "—"
+            own = FP32 if setting == INPUT else teacher(setting.method)
+            ratio = psnr_ratio(float(view.values(setting).mean()), float(view.values(own).mean()))
+            last = view.against(setting, plain_qat(setting)) if setting.bits == "W8A8" else "—"
             psnr = Bold(psnr) if setting == best else psnr
             rows.append([*view.start(setting), psnr, ssim, f"{100 * ratio:.1f} %", view.recovery(setting), last])
     name = "main-scenes" if split == "scenes" else "main"
@@ -99,7 +108,7 @@ def main_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
 def summary_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
     """A line per task, for the README: PSNR of the main methods and what QDR's INT8 engine keeps."""
     shown = [INPUT, FP32, Setting("fp32-tuned", "FP32"), *(Setting(method, "W8A8") for method in ("ptq", "qat", "qdr"))]
-    header = ["Task", *(LABELS[s.method] + (" INT8" if s.bits == "W8A8" else "") for s in shown), "QDR gain recovery"]
+    header = ["Task", *(label(s.method) + (" INT8" if s.bits == "W8A8" else "") for s in shown), "QDR gain recovery"]
     rows = []
     for task in quality.tasks:
         view = View(quality, task, split, stats)
@@ -123,7 +132,7 @@ def ablation_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
 
 
 def low_bit_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
-    """W4A4 with all and with few training images."""
+    """Fewer than 8 bits, and few training images."""
     header = [
         "Task",
         "Method",
@@ -138,16 +147,16 @@ def low_bit_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
     rows: list[list[str]] = []
     for task in quality.tasks:
         view = View(quality, task, split, stats)
-        listed = quality.settings(task, ("W4A4",))
+        listed = [s for s in quality.settings(task, QUANTIZED) if s.bits != "W8A8" or s.images != "all"]
         rows += [RULE] if rows and listed else []
         for setting in listed:
             seeds = quality.seeds(task, split, "psnr", setting)
             spread = f" ± {(seeds.max() - seeds.min()) / 2:.2f}" if len(seeds) > 1 else ""
-            last = view.against(setting, Setting("qat", "W4A4", setting.images))
+            last = view.against(setting, plain_qat(setting))
             cells = [*view.start(setting), setting.images, str(len(seeds)), view.means(setting)[0] + spread]
             rows.append([*cells, view.recovery(setting), last])
     notes = [ENDS, FAKE, "± is half the range over seeds."]
-    return Table("low-bit", _caption("Four bits", quality, split, stats), header, rows, notes)
+    return Table("low-bit", _caption("Few bits, few images", quality, split, stats), header, rows, notes)
 
 
 def show(interval: Interval, digits: int, sign: bool = False) -> str:

@@ -22,6 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qdr.quant.quantizers._base import Quantizer
+
 
 class _LSQ(torch.autograd.Function):
     @staticmethod
@@ -38,10 +40,12 @@ class _LSQ(torch.autograd.Function):
         grad = grads[0]
         if scale.dim() == 0:  # one kernel in place of four
             bounds = float(scale) * ctx.low, float(scale) * ctx.high
+            inside = torch.ops.aten.hardtanh_backward(x, x, *bounds)
             passed = torch.ops.aten.hardtanh_backward(grad, x, *bounds)
         else:
-            passed = torch.where((x >= scale * ctx.low) & (x <= scale * ctx.high), grad, 0)
-        slope = (x_hat - x).mul_(grad).add_((grad - passed).mul_(x))
+            mask = (x >= scale * ctx.low) & (x <= scale * ctx.high)
+            inside, passed = x * mask, grad * mask
+        slope = torch.sub(x_hat, inside, out=inside).mul_(grad)
         shared = [d for d in range(x.dim()) if scale.dim() == 0 or scale.shape[d] == 1]
         total = slope.sum(shared, dtype=torch.float32 if x.dtype == torch.bfloat16 else None).reshape(ctx.shape)
         count = x.numel() // scale.numel()
@@ -58,3 +62,13 @@ def fake_quantize(x: Tensor, log_scale: Tensor, low: int, high: int) -> Tensor:
         high: the largest integer.
     """
     return _LSQ.apply(x, log_scale, low, high)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class LSQ(Quantizer):
+    """Learned Step-size Quantization."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return fake_quantize(x, self.log_scale, self.low, self.high)
+
+
+Weights = Activations = LSQ

@@ -1,0 +1,94 @@
+"""What every balancer has: the losses and their gradients at the bottleneck in, parameter gradients out.
+
+The first loss is the anchor (reconstruction, or the teacher's output where there is no ground truth), the others
+distil. Losses meet at the bottleneck tensor b; `Pulls` holds dL_k/db for each of them, measured every so many steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+Log = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Pulls:
+    """Gradients of the losses at the bottleneck, [k, numel]; zero for a loss that does not reach it."""
+
+    gradients: Tensor
+
+    @classmethod
+    def measure(cls, losses: list[Tensor], bottleneck: Tensor) -> Pulls:
+        """One backward pass from each loss to the bottleneck; the graph is kept."""
+        rows = []
+        for loss in losses:
+            (pull,) = torch.autograd.grad(loss, bottleneck, retain_graph=True, allow_unused=True)
+            rows.append(torch.zeros_like(bottleneck, dtype=torch.float32) if pull is None else pull.float())
+        return cls(torch.stack([row.flatten() for row in rows]))
+
+    def magnitudes(self) -> Tensor:
+        """`mean |dL_k/db|`, [k]."""
+        return self.gradients.abs().mean(dim=1)
+
+    def norms(self) -> Tensor:
+        """Euclidean norms, [k]."""
+        return self.gradients.square().sum(dim=1).sqrt()
+
+    def cosine(self) -> float:
+        """Cosine between the anchor's gradient and the sum of the others."""
+        a, b = self.gradients[0], self.gradients[1:].sum(dim=0)
+        return float(torch.dot(a, b) / (a.norm() * b.norm()).clamp(min=1e-20))
+
+
+class Balancer(nn.Module):
+    """Weighs losses.
+
+    Args:
+        terms: number of losses.
+        weight: of each loss but the first; what it means is the subclass's.
+        every: steps between two measurements of the gradients at the bottleneck.
+    """
+
+    def __init__(self, terms: int, weight: float, every: int) -> None:
+        super().__init__()
+        self.terms, self.weight, self.every = terms, weight, every
+
+    def observe(self, losses: Tensor, pulls: Pulls | None) -> None:
+        """See the values of the losses [k] at every step and, at some, their gradients at the bottleneck."""
+
+    def weights(self) -> Tensor:
+        """The present weights, [k], without gradient."""
+        raise NotImplementedError
+
+    def own_loss(self, losses: Tensor) -> Tensor | None:
+        """What the balancer's own parameters minimize, given the values of the losses [k]."""
+        return None
+
+    def backward(self, losses: dict[str, Tensor], bottleneck: Tensor | None, model: nn.Module, step: int) -> Log:
+        """Add the gradients of a step to the parameters' `grad` and return what to log."""
+        log: Log = {f"loss_{name}": float(loss.detach()) for name, loss in losses.items()}
+        if len(losses) == 1:
+            (loss,) = losses.values()
+            loss.backward()  # type: ignore[no-untyped-call]
+            return log | {"loss": float(loss.detach())}
+        values = torch.stack([loss.detach() for loss in losses.values()])
+        pulls = None
+        if bottleneck is not None and step % self.every == 0:
+            pulls = Pulls.measure(list(losses.values()), bottleneck)
+            log |= {f"grad_{name}": float(value) for name, value in zip(losses, pulls.magnitudes(), strict=True)}
+            log["grad_cosine"] = pulls.cosine()
+        self.observe(values, pulls)
+        weights = self.weights()
+        log |= {f"weight_{name}": float(weight) for name, weight in zip(losses, weights, strict=True)}
+        self.spread(list(losses.values()), weights, model)
+        own = self.own_loss(values)
+        if own is not None:
+            own.backward()  # type: ignore[no-untyped-call]
+        return log | {"loss": float((weights * values).sum())}
+
+    def spread(self, losses: list[Tensor], weights: Tensor, model: nn.Module) -> None:
+        """Send the gradient of the weighted sum to the parameters."""
+        torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum().backward()  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""Restoration networks from the literature, one file each, written from their papers."""
