@@ -25,7 +25,7 @@ from qdr.train.plan import Run, teacher
 from qdr.train.run import calibration_images, load_model
 
 METHOD = "ptq"
-IMAGES = 4
+IMAGES = 2
 SCHEMES_SHOWN = ("W8A8", "W4A4")
 
 

@@ -39,7 +39,7 @@ def test_a_failed_process_is_one_clear_line(settings: config.Config, project: Pa
 @pytest.mark.skipif(tensorrt.unavailable() is None, reason="TensorRT and a GPU are here: the engine would be built")
 def test_without_tensorrt_the_jetson_stage_records_why(settings: config.Config, project: Path) -> None:
     jetson(settings)
-    record = json.loads((project / "results" / "jetson.json").read_text())
+    record = json.loads((project / "results" / "smoke" / "jetson.json").read_text())
     assert record["status"] == "not built"
     assert record["rows"] == []
     assert record["reason"]

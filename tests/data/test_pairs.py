@@ -37,7 +37,7 @@ def test_orphans_twins_and_nothing(tmp_path: Path) -> None:
     save(tmp_path / "target/a.jpg")
     with pytest.raises(QdrError, match="same stem"):
         match(tmp_path)
-    with pytest.raises(QdrError, match="does not exist"):
+    with pytest.raises(QdrError, match="is no folder"):
         images_in(tmp_path / "nowhere")
 
 

@@ -19,7 +19,7 @@ def sensitivity(path: Path) -> Figure:
     schemes = list(dict.fromkeys(frame["bits"]))
     layers = list(dict.fromkeys(frame["layer"]))
     figure, axes = plt.subplots(
-        len(schemes), 1, figsize=(0.21 * len(layers) + 1.2, 2.1 * len(schemes) + 1.2), squeeze=False, sharex=True
+        len(schemes), 1, figsize=(max(4.5, 0.21 * len(layers) + 1.2), 2.1 * len(schemes) + 1.2), squeeze=False, sharex=True
     )
     for axis, scheme in zip(axes[:, 0], schemes, strict=True):
         for kind, colour in COLOUR.items():
