@@ -28,9 +28,15 @@ def exported(config: Config, task: str) -> list[Run]:
     return [run for run in plan(config, task) if run.bits in ENGINE_BITS]
 
 
-def export_task(config: Config, task: str) -> None:
-    """Write the files of a task, all or none; each must pass TensorRT's rules for explicit quantization."""
+def export_all(config: Config) -> None:
+    """Write the files of every task."""
     exporter = Exporter()
+    for task in config.tasks:
+        export_task(config, task, exporter)
+
+
+def export_task(config: Config, task: str, exporter: Exporter) -> None:
+    """Write the files of a task, all or none; each must pass TensorRT's rules for explicit quantization."""
     with paths.replacing(paths.engines(task)) as folder:
         folder.mkdir()
         for run in exported(config, task):
