@@ -30,8 +30,12 @@ COLOURS = {
     "qdr-no-lmr": "#009E73",
     "qdr-no-ldg": "#0072B2",
     "fp32-no-ldg": "#444444",
+    "qdr-output": "#8C564B",
+    "qdr-free": "#117733",
+    "qat-kd-output": "#9467BD",
+    "qat-kd-all": "#E69F9F",
 }
-OTHERS = ("#8C564B", "#9467BD", "#17BECF", "#BCBD22", "#1F77B4", "#E377C2", "#2CA02C", "#7F7F7F")
+OTHERS = ("#17BECF", "#A6761D", "#BCBD22", "#1F77B4", "#E377C2", "#2CA02C", "#7F7F7F")
 DPI = 120
 
 

@@ -3,39 +3,48 @@
 from __future__ import annotations
 
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qdr.report.quality import FP32, TASK_LABELS, Quality, count, label
+from qdr.report.quality import FP32, TASK_LABELS, Quality, Setting, count, label
 from qdr.report.style import colour
+
+SPLITS = {"photos": "photographs", "test": "real pairs", "scenes": "held-out scenes"}
 
 
 def few_images(quality: Quality, bits: str) -> Figure | None:
-    """A panel per task, a line per method; None where fewer than two numbers of images were measured."""
-    split = quality.splits()[0]
+    """A column per task, a row per test split, a line per method; None where only one number of images was measured."""
     settings = {task: quality.settings(task, (bits,)) for task in quality.tasks}
     tasks = [task for task, found in settings.items() if len({s.images for s in found}) > 1]
+    splits = quality.splits()
     if not tasks:
         return None
-    figure, axes = plt.subplots(1, len(tasks), figsize=(2.8 * len(tasks), 3.2), squeeze=False)
+    size = (2.8 * len(tasks) + 0.6, 2.5 * len(splits) + 0.9)
+    figure, axes = plt.subplots(len(splits), len(tasks), figsize=size, squeeze=False, sharex="col")
+    for row, split in zip(axes, splits, strict=True):
+        for axis, task in zip(row, tasks, strict=True):
+            _panel(axis, quality, task, split, settings[task])
+        row[0].set_ylabel(f"{SPLITS[split]}\nPSNR of {bits} (dB)")
     for axis, task in zip(axes[0], tasks, strict=True):
-        numbers = sorted({s.images for s in settings[task]}, key=count)
-        for method in dict.fromkeys(s.method for s in settings[task]):
-            points = sorted((s for s in settings[task] if s.method == method), key=lambda s: count(s.images))
-            if len(points) < 2:
-                continue
-            values = [float(quality.values(task, split, "psnr", s).mean()) for s in points]
-            width = 2.0 if method.startswith("qdr") else 1.0
-            where = [numbers.index(s.images) for s in points]
-            axis.plot(where, values, "o-", markersize=4, linewidth=width, color=colour(method), label=label(method))
-        axis.axhline(
-            float(quality.values(task, split, "psnr", FP32).mean()), color=colour("fp32"), linewidth=1, linestyle="--"
-        )
-        axis.set_xticks(range(len(numbers)), numbers)
-        axis.set_xlabel("training images")
         axis.set_title(TASK_LABELS[task])
-    axes[0][0].set_ylabel(f"PSNR of {bits} (dB)")
-    handles, names = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="lower center", ncols=5, fontsize=8)
-    figure.suptitle(f"{split}: quantized training on few images; dashed: FP32, trained on all", fontsize=9)
-    figure.tight_layout(rect=(0, 0.06 + 0.05 * ((len(names) - 1) // 5), 1, 1))
+    for axis in axes[-1]:
+        axis.set_xlabel("training images")
+    drawn = {str(line.get_label()): line for axis in axes.flat for line in axis.get_lines()}
+    names = [name for name in drawn if not name.startswith("_")]
+    figure.legend([drawn[name] for name in names], names, loc="lower center", ncols=4, fontsize=8)
+    figure.suptitle("Quantized training on few images; dashed: FP32, trained on all", fontsize=9)
+    figure.tight_layout(rect=(0, 0.04 + 0.03 * ((len(names) + 3) // 4), 1, 1))
     return figure
+
+
+def _panel(axis: Axes, quality: Quality, task: str, split: str, settings: list[Setting]) -> None:
+    numbers = sorted({s.images for s in settings}, key=count)
+    for method in dict.fromkeys(s.method for s in settings):
+        points = sorted((s for s in settings if s.method == method), key=lambda s: count(s.images))
+        values = [float(quality.values(task, split, "psnr", s).mean()) for s in points]
+        where = [numbers.index(s.images) for s in points]
+        width = 2.0 if method.startswith("qdr") else 1.0
+        axis.plot(where, values, "o-", markersize=4, linewidth=width, color=colour(method), label=label(method))
+    axis.axhline(float(quality.values(task, split, "psnr", FP32).mean()), color=colour("fp32"), linewidth=1, linestyle="--")
+    axis.set_xticks(range(len(numbers)), numbers)
+    axis.margins(x=0.1)

@@ -45,8 +45,9 @@ def tug_of_war(path: Path, bits: str) -> Figure:
         top.set_title(TASK_LABELS[task])
     axes[0][0].set_ylabel("cosine of the\ntwo gradients")
     axes[1][0].set_ylabel("distillation over\nreconstruction")
-    handles, names = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="lower center", ncols=5, fontsize=8)
+    drawn = {line.get_label(): line for axis in axes[0] for line in axis.get_lines()}
+    names = [label(method) for method in methods]
+    figure.legend([drawn[name] for name in names], names, loc="lower center", ncols=5, fontsize=8)
     figure.suptitle(f"Gradients at the bottleneck while {bits} trains (mean of {WINDOW} measurements)", fontsize=9)
     figure.align_ylabels()
     figure.tight_layout(rect=(0, 0.05 + 0.04 * ((len(names) - 1) // 5), 1, 1))

@@ -26,6 +26,7 @@ PDF and PNG.
 | quality/summary | quality.csv: the README's table | `qdr report tables` |
 | quality/ablation | quality.csv: methods qdr, qdr-no-* | `qdr report tables` |
 | quality/low-bit | quality.csv: fewer than 8 bits, or few training images | `qdr report tables` |
+| quality/low-bit-scenes | the same, held-out scenes | `qdr report tables` |
 | quality/ranking | quality.csv: all quantized methods | `qdr report tables` |
 | quality/sensitivity | sensitivity.csv | `qdr report tables` |
 | quality/parity | parity.csv | `qdr report tables` |
@@ -47,11 +48,10 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
     quality = Quality(results / "quality.csv")
     stats = Bootstrap(config.stats.resamples, config.stats.confidence)
     real = quality.splits()[0]
-    tables = [main_table(quality, split, stats) for split in quality.splits()]
+    tables = [table(quality, split, stats) for table in (main_table, low_bit_table) for split in quality.splits()]
     tables += [
         summary_table(quality, real, stats),
         ablation_table(quality, real, stats),
-        low_bit_table(quality, real, stats),
         ranking_table(quality, real, config.stats.confidence),
         sensitivity_table(results / "sensitivity.csv"),
     ]

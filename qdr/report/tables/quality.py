@@ -156,7 +156,8 @@ def low_bit_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
             cells = [*view.start(setting), setting.images, str(len(seeds)), view.means(setting)[0] + spread]
             rows.append([*cells, view.recovery(setting), last])
     notes = [ENDS, FAKE, "± is half the range over seeds."]
-    return Table("low-bit", _caption("Few bits, few images", quality, split, stats), header, rows, notes)
+    name = "low-bit-scenes" if split == "scenes" else "low-bit"
+    return Table(name, _caption("Few bits, few images", quality, split, stats), header, rows, notes)
 
 
 def show(interval: Interval, digits: int, sign: bool = False) -> str:
