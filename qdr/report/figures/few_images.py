@@ -19,11 +19,12 @@ def few_images(quality: Quality, bits: str) -> Figure | None:
     splits = quality.splits()
     if not tasks:
         return None
+    shown = _methods(settings, tasks)
     size = (2.8 * len(tasks) + 0.6, 2.5 * len(splits) + 0.9)
     figure, axes = plt.subplots(len(splits), len(tasks), figsize=size, squeeze=False, sharex="col")
     for row, split in zip(axes, splits, strict=True):
         for axis, task in zip(row, tasks, strict=True):
-            _panel(axis, quality, task, split, settings[task])
+            _panel(axis, quality, task, split, [s for s in settings[task] if s.method in shown])
         row[0].set_ylabel(f"{SPLITS[split]}\nPSNR of {bits} (dB)")
     for axis, task in zip(axes[0], tasks, strict=True):
         axis.set_title(TASK_LABELS[task])
@@ -35,6 +36,12 @@ def few_images(quality: Quality, bits: str) -> Figure | None:
     figure.suptitle("Quantized training on few images; dashed: FP32, trained on all", fontsize=9)
     figure.tight_layout(rect=(0, 0.04 + 0.03 * ((len(names) + 3) // 4), 1, 1))
     return figure
+
+
+def _methods(settings: dict[str, list[Setting]], tasks: list[str]) -> set[str]:
+    """Methods that were trained on few images, on every task."""
+    few = [{s.method for s in settings[task] if s.images != "all"} for task in tasks]
+    return set.intersection(*few)
 
 
 def _panel(axis: Axes, quality: Quality, task: str, split: str, settings: list[Setting]) -> None:
