@@ -18,6 +18,7 @@ from qdr.paths import project_root
 from qdr.strict import build, read_yaml
 
 TASKS = ("lowlight", "dehaze", "derain", "denoise")
+SCENES = "scenes"  # training on procedural scenes instead of a source
 BITS = ("FP32", "W8A8", "W6A6", "W4A8", "W4A4")
 
 
@@ -32,16 +33,29 @@ class SceneConfig:
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """Where clean and paired images come from.
+class TestConfig:
+    """A test set: a source, and the degradation of its images if they are clean ("" where the source holds real pairs)."""
 
-    `train` is "scenes" or a source of clean images; `test` maps each task to the source of its test images (clean
-    sources are degraded by `qdr.data.degrade`, paired sources are taken as they are). `test_scale` shrinks clean test
-    photographs by this integer factor, which removes JPEG traces from the target.
+    source: str
+    degrade: str = ""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where images come from, per task, and how they are degraded.
+
+    `train` is "scenes", a source of clean images or one of pairs. Clean training images are degraded `copies` times by
+    the task's degradation (`degrade`, a name of `qdr.data.degrade`); every `holdout`-th image of a source is kept for
+    validation and not trained on (0: validation scenes, rendered apart). `test` lists the test sets, the one that
+    figures show first. `test_scale` shrinks clean test photographs by this integer factor, which removes JPEG traces
+    from the target.
     """
 
-    train: str
-    test: dict[str, str]
+    train: dict[str, str]
+    degrade: dict[str, str]
+    copies: int
+    holdout: int
+    test: dict[str, list[TestConfig]]
     test_scale: int
     scenes: SceneConfig
     seed: int
@@ -162,10 +176,19 @@ def load(path: Path | None = None) -> Config:
 def _check(config: Config) -> None:
     for task in config.tasks:
         check_choice("task", task, TASKS)
-        if task not in config.data.test:
-            raise QdrError(f"data.test names no source for task {task!r}")
+        for key in ("train", "degrade", "test"):
+            if not getattr(config.data, key).get(task):
+                raise QdrError(f"data.{key} has no entry for task {task!r}")
+        sources = [config.data.train[task], *(entry.source for entry in config.data.test[task])]
+        for source in sources:
+            check_choice(f"source of task {task!r}", source, [SCENES, *config.sources])
     check_choice("bench.task", config.bench.task, config.tasks)
-    positive = {"threads": config.threads, "data.test_scale": config.data.test_scale, "bench.side": config.bench.side}
+    positive = {
+        "threads": config.threads,
+        "data.test_scale": config.data.test_scale,
+        "data.copies": config.data.copies,
+        "bench.side": config.bench.side,
+    }
     for name, schedule in (("fp32", config.fp32), ("tune", config.tune)):
         positive |= {f"{name}.{key}": getattr(schedule, key) for key in ("steps", "batch", "patch", "log_every")}
     for key, value in positive.items():

@@ -1,13 +1,13 @@
 """Make the pairs of a task: clean images degraded, paired sets copied, all cut to multiples of 16 pixels.
 
-train, val    scenes, or a source of clean photographs (data.train)
-photos, test  the source of data.test: real photographs degraded, or real pairs
-scenes        held-out procedural scenes, beside the real test images
+train, val    procedural scenes, or a source of photographs or pairs (data.train), every holdout-th image of it in val
+photos, ...   a split per test set, named after its source: photographs degraded, or real pairs
+scenes        held-out procedural scenes, where the profile renders any
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qdr import paths
-from qdr.config import Config
+from qdr.config import SCENES, Config
 from qdr.data.degrade import degrade
 from qdr.data.pairs import images_in, match, read_image, read_pair
 from qdr.data.tasks import card
 from qdr.data.texture import Field
+from qdr.errors import QdrError
 
 MULTIPLE = 16
 Picture = NDArray[np.uint8]
@@ -29,16 +30,18 @@ Triple = tuple[str, Picture, Picture, Picture]
 
 def prepare(config: Config, task: str) -> None:
     """Write data/prepared/<task>/<split>/{input,target,truth}, all splits or none."""
-    source = config.data.test[task]
-    clean = card(source).kind == "clean"
-    shown = _degraded(config, task, paths.raw(source), config.data.test_scale) if clean else _paired(paths.raw(source))
-    train = paths.scenes("train") if config.data.train == "scenes" else paths.raw(config.data.train)
-    splits = {
-        "train": _degraded(config, task, train),
-        "val": _degraded(config, task, paths.scenes("val")),
-        "scenes": _degraded(config, task, paths.scenes("heldout")),
-        "photos" if source == "photos" else "test": shown,
-    }
+    splits = _training(config, task)
+    for entry in config.data.test[task]:
+        paired = card(entry.source).kind == "pairs"
+        if paired == bool(entry.degrade):
+            raise QdrError(
+                f"data.test.{task}: source {entry.source!r} holds {card(entry.source).kind}; `degrade` is for clean"
+            )
+        folder = paths.raw(entry.source)
+        shown = _paired(folder) if paired else _degraded(config, task, folder, entry.degrade, scale=config.data.test_scale)
+        splits[entry.source] = shown
+    if config.data.scenes.heldout:
+        splits[SCENES] = _degraded(config, task, paths.scenes("heldout"), config.data.degrade[task])
     with paths.replacing(paths.prepared(task, "train").parent) as folder, ThreadPoolExecutor(config.threads) as pool:
         for split, triples in splits.items():
             for kind in ("input", "target", "truth"):
@@ -47,17 +50,47 @@ def prepare(config: Config, task: str) -> None:
                 done.result()
 
 
-def _degraded(config: Config, task: str, folder: Path, scale: int = 1) -> Iterator[Triple]:
-    """Clean images reduced by `scale` (which removes JPEG traces from the target) and degraded."""
+def _training(config: Config, task: str) -> dict[str, Iterable[Triple]]:
+    """The splits train and val."""
+    source, kind = config.data.train[task], config.data.degrade[task]
+    if source == SCENES:
+        return {split: _degraded(config, task, paths.scenes(split), kind) for split in ("train", "val")}
+    folder = paths.raw(source)
+    if card(source).kind == "pairs":
+        kept = {name for i, (name, _, _) in enumerate(match(folder)) if _held_out(config, i)}
+        pairs = list(_paired(folder))
+        return {"train": [p for p in pairs if p[0] not in kept], "val": [p for p in pairs if p[0] in kept]}
+    names = list(images_in(folder))
+    kept = {name for i, name in enumerate(names) if _held_out(config, i)}
+    return {
+        "train": _degraded(config, task, folder, kind, set(names) - kept, copies=config.data.copies),
+        "val": _degraded(config, task, folder, kind, kept),
+    }
+
+
+def _held_out(config: Config, index: int) -> bool:
+    return config.data.holdout > 0 and index % config.data.holdout == 0
+
+
+def _degraded(
+    config: Config, task: str, folder: Path, kind: str, names: set[str] | None = None, scale: int = 1, copies: int = 1
+) -> Iterator[Triple]:
+    """Clean images (all, or `names`) reduced by `scale`, which removes JPEG traces from the target, and degraded.
+
+    More than one copy of an image are told apart by a number behind its name.
+    """
     for name, path in images_in(folder).items():
+        if names is not None and name not in names:
+            continue
         clean, depth = read_image(path), _depth(path)
         if scale > 1:
             clean = np.asarray(Image.fromarray(clean).reduce(scale))
             depth = None if depth is None else np.asarray(Image.fromarray(depth).reduce(scale))
         clean = _cut(clean)
         depth = None if depth is None else depth[: clean.shape[0], : clean.shape[1]]
-        degraded, truth = degrade(task, clean, depth, config.data.seed, f"{folder.name}/{name}")
-        yield name, degraded, clean, truth
+        for copied in [name] if copies == 1 else [f"{name}-{i}" for i in range(copies)]:
+            degraded, truth = degrade(kind, task, clean, depth, config.data.seed, f"{folder.name}/{copied}")
+            yield copied, degraded, clean, truth
 
 
 def _paired(folder: Path) -> Iterator[Triple]:

@@ -30,7 +30,7 @@ OUTPUT = "output"
 
 def features(config: Config, task: str) -> None:
     """Write the feature-error rows of a task: every quantized model, a few real test images."""
-    split, pairs = next(iter(test_sets(task).items()))
+    split, pairs = next(iter(test_sets(config, task).items()))
     runs = [run for run in plan(config, task) if run.recipe.quantized and run.recipe.tool == NONE]
     rows = [row for run in runs for row in _rows(config, run, split, pairs)]
     write_rows(paths.rows("features", task), rows)

@@ -66,7 +66,7 @@ def _compare(config: Config, run: Run) -> list[dict[str, Any]]:
     reference = TorchSession(load_model(config, run), "fake-quant")
     sessions = [open_session(engine, engine_file(run), "int8", config.threads) for engine in ENGINES]
     rows = []
-    split, pairs = next(iter(test_sets(run.task).items()))
+    split, pairs = next(iter(test_sets(config, run.task).items()))
     for name, degraded, target in zip(pairs.names, pairs.inputs, pairs.targets, strict=True):
         expected = restore(reference, degraded)
         about = {"profile": config.profile, "task": run.task, "split": split, "image": name, "method": run.method}

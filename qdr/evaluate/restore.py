@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdr import paths
-from qdr.config import Config
+from qdr.config import SCENES, Config
 from qdr.data.loader import PairSet
 from qdr.export.models import ENGINE_BITS, engine_file
 from qdr.metrics.protocol import protocol
@@ -27,7 +27,6 @@ from qdr.train.run import load_model
 
 PROTOCOL = "rgb-full"
 METRICS = {"psnr": psnr, "ssim": ssim}
-SPLITS = ("photos", "test", "scenes")
 INPUT_BITS = "FP32"
 Image = NDArray[np.uint8]
 
@@ -40,14 +39,15 @@ def open_run(config: Config, run: Run) -> Session:
     return open_session("openvino", engine_file(run), precision, config.threads)
 
 
-def test_sets(task: str) -> dict[str, PairSet]:
-    """The test splits of a task that are prepared, by name."""
-    return {split: PairSet.load(task, split) for split in SPLITS if paths.prepared(task, split).is_dir()}
+def test_sets(config: Config, task: str) -> dict[str, PairSet]:
+    """The test splits of a task by name, the one that figures show first."""
+    splits = [entry.source for entry in config.data.test[task]] + [SCENES] * (config.data.scenes.heldout > 0)
+    return {split: PairSet.load(task, split) for split in splits}
 
 
 def evaluate(config: Config, task: str) -> None:
     """Write the quality rows of a task."""
-    rows = list(_rows(config, task, test_sets(task)))
+    rows = list(_rows(config, task, test_sets(config, task)))
     write_rows(paths.rows("quality", task), rows)
 
 

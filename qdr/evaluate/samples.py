@@ -29,7 +29,7 @@ SIDE = 160
 
 def write_samples(config: Config, task: str) -> None:
     """Write results/samples/<task> and results/gates/<task>."""
-    pairs = next(iter(test_sets(task).values()))
+    pairs = next(iter(test_sets(config, task).values()))
     index = config.tasks.index(task) % len(pairs.names)
     top, left = (max(0, (size - SIDE) // 2) for size in pairs.inputs[index].shape[:2])
     window = (slice(top, top + SIDE), slice(left, left + SIDE))

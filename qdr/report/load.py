@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from qdr.config import BITS, TASKS
+from qdr import paths
+from qdr.config import BITS, SCENES, TASKS
 from qdr.errors import QdrError, nearest
 from qdr.methods import catalogue
 from qdr.metrics.protocol import PROTOCOLS
-from qdr.rows import read_rows
+from qdr.rows import read_json, read_rows
 
 Check = Callable[[str], Any]
 
 
-def _one_of(*names: str) -> Check:
+def _one_of(*names: str) -> Callable[[str], str]:
     def check(text: str) -> str:
         if text not in names:
             raise ValueError(nearest(text, names))
@@ -51,9 +53,18 @@ def _method(text: str) -> str:
     return text
 
 
+def _split(text: str) -> str:
+    return _one_of(SCENES, *_sources(paths.manifest()))(text)
+
+
+@cache
+def _sources(manifest: Path) -> tuple[str, ...]:
+    return tuple(read_json(manifest))
+
+
 _RUN: dict[str, Check] = {"profile": _text, "task": _one_of(*TASKS)}
 _HOW: dict[str, Check] = {"method": _method, "bits": _one_of(*BITS), "images": _images, "seed": int}
-_WHERE: dict[str, Check] = {"split": _one_of("photos", "test", "scenes"), "image": _text}
+_WHERE: dict[str, Check] = {"split": _split, "image": _text}
 _ENGINE = _one_of("none", "openvino", "onnxruntime", "tensorrt", "fake-quant", "torch")
 
 QUALITY: dict[str, Check] = (

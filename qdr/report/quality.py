@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qdr.config import BITS, TASKS
+from qdr.config import BITS, SCENES, TASKS
 from qdr.methods import catalogue, recipe
 from qdr.report.load import QUALITY, load
 
 Values = NDArray[np.float64]
 TASK_LABELS = {"lowlight": "Low light", "dehaze": "Haze", "derain": "Rain", "denoise": "Noise"}
+REAL, PHOTOS = "real", "photos"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Setting:
 def label(method: str) -> str:
     """How tables and figures call a method."""
     return recipe(method).label
+
+
+def set_label(task: str, split: str) -> str:
+    """How tables and figures call a test set: the task, and the source where it holds real pairs."""
+    return TASK_LABELS[task] if split in (PHOTOS, SCENES) else f"{TASK_LABELS[task]}, {split}"
 
 
 def teacher(method: str) -> Setting:
@@ -62,10 +68,19 @@ class Quality:
         """Tasks that have rows, in the house's order."""
         return [task for task in TASKS if task in set(self.frame["task"])]
 
-    def splits(self) -> list[str]:
-        """The splits that have rows, real images first."""
-        present = set(self.frame["split"])
-        return [split for split in ("photos", "test", "scenes") if split in present]
+    def real(self, task: str) -> list[str]:
+        """The splits of a task that hold real images, the one that figures show first."""
+        return [split for split in dict.fromkeys(self.frame[self.frame["task"] == task]["split"]) if split != SCENES]
+
+    def sets(self, kind: str) -> list[tuple[str, str]]:
+        """Task and split of every test set of a kind (REAL or SCENES) that has rows."""
+        found = set(self.frame[["task", "split"]].itertuples(index=False, name=None))
+        splits = {task: self.real(task) if kind == REAL else [SCENES] for task in self.tasks}
+        return [(task, split) for task in self.tasks for split in splits[task] if (task, split) in found]
+
+    def kinds(self) -> list[str]:
+        """The kinds of test sets that have rows, real images first."""
+        return [kind for kind in (REAL, SCENES) if self.sets(kind)]
 
     def settings(self, task: str, bits: tuple[str, ...]) -> list[Setting]:
         """What was measured on a task at these widths, in the order of the methods."""
@@ -96,12 +111,13 @@ class Quality:
         found = set(quantized[["bits", "images"]].itertuples(index=False, name=None))
         return sorted(found, key=lambda pair: (BITS.index(pair[0]), -count(pair[1])))
 
-    def blocks(self, split: str, bits: str, images: str) -> dict[str, Values]:
-        """Per method one PSNR per image of every task, for the methods measured on all tasks that have any."""
+    def blocks(self, kind: str, bits: str, images: str) -> dict[str, Values]:
+        """Per method one PSNR per image of every test set, for the methods measured on all tasks that have any."""
         present = {task: [s for s in self.settings(task, (bits,)) if s.images == images] for task in self.tasks}
         tasks = [task for task, settings in present.items() if settings]
         shared = [s for s in present[tasks[0]] if all(s in present[task] for task in tasks)]
-        return {s.method: np.concatenate([self.values(task, split, "psnr", s) for task in tasks]) for s in shared}
+        sets = [(task, split) for task, split in self.sets(kind) if task in tasks]
+        return {s.method: np.concatenate([self.values(*where, "psnr", s) for where in sets]) for s in shared}
 
     def _rows(self, task: str, split: str, metric: str, setting: Setting) -> pd.DataFrame:
         f = self.frame

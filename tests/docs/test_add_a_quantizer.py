@@ -14,7 +14,7 @@ from qdr.evaluate.restore import evaluate
 from qdr.evaluate.stats import Bootstrap
 from qdr.export.models import export_all
 from qdr.quant import quantizers
-from qdr.report.quality import Quality
+from qdr.report.quality import REAL, Quality
 from qdr.report.tables.quality import main_table
 from qdr.train.run import make_runs, make_teachers
 
@@ -44,7 +44,7 @@ def test_the_page_is_true(project: Path, pairs: Path, monkeypatch: pytest.Monkey
     make_runs(settings, "derain")
     export_all(settings)
     evaluate(settings, "derain")
-    table = main_table(Quality(paths.rows("quality", "derain")), "photos", Bootstrap(200, 0.95))
+    table = main_table(Quality(paths.rows("quality", "derain")), REAL, Bootstrap(200, 0.95))
     (row,) = [row for row in table.rows if row and row[1] == "QAT (power of two)"]
     assert row[3] == "openvino"
     assert float(row[4]) > 15

@@ -31,3 +31,9 @@ def add_noise(rng: np.random.Generator, clean: Field, depth: Field | None) -> tu
     sigma = deviation(clean, rng.uniform(*GAIN), rng.uniform(*READ_NOISE))
     noisy = clean + sigma * rng.normal(size=clean.shape).astype(np.float32)
     return noisy, np.clip(sigma.mean(axis=2) / FULL_SCALE, 0, 1)
+
+
+def add_gaussian(rng: np.random.Generator, clean: Field, depth: Field | None, sigma: float) -> tuple[Field, Field]:
+    """White Gaussian noise of one level, white = 1: the field's synthetic test (sigma 25 of 255)."""
+    noisy = clean + np.float32(sigma) * rng.normal(size=clean.shape).astype(np.float32)
+    return noisy, np.full(clean.shape[:2], sigma / FULL_SCALE, np.float32)

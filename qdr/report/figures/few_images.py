@@ -6,26 +6,33 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qdr.report.quality import FP32, TASK_LABELS, Quality, Setting, count, label
+from qdr.config import SCENES
+from qdr.report.quality import FP32, REAL, TASK_LABELS, Quality, Setting, count, label
 from qdr.report.style import colour
 
-SPLITS = {"photos": "photographs", "test": "real pairs", "scenes": "held-out scenes"}
+KINDS = {REAL: "real images", SCENES: "held-out scenes"}
 
 
 def few_images(quality: Quality, bits: str) -> Figure | None:
-    """A column per task, a row per test split, a line per method; None where only one number of images was measured."""
+    """A column per task, a row per kind of test set, a line per method; None where one number of images was measured."""
     settings = {task: quality.settings(task, (bits,)) for task in quality.tasks}
     tasks = [task for task, found in settings.items() if len({s.images for s in found}) > 1]
-    splits = quality.splits()
+    kinds = quality.kinds()
     if not tasks:
         return None
     shown = _methods(settings, tasks)
-    size = (2.8 * len(tasks) + 0.6, 2.5 * len(splits) + 0.9)
-    figure, axes = plt.subplots(len(splits), len(tasks), figsize=size, squeeze=False, sharex="col")
-    for row, split in zip(axes, splits, strict=True):
+    size = (2.8 * len(tasks) + 0.6, 2.5 * len(kinds) + 0.9)
+    figure, axes = plt.subplots(len(kinds), len(tasks), figsize=size, squeeze=False, sharex="col")
+    for row, kind in zip(axes, kinds, strict=True):
         for axis, task in zip(row, tasks, strict=True):
-            _panel(axis, quality, task, split, [s for s in settings[task] if s.method in shown])
-        row[0].set_ylabel(f"{SPLITS[split]}\nPSNR of {bits} (dB)")
+            _panel(
+                axis,
+                quality,
+                task,
+                quality.real(task)[0] if kind == REAL else SCENES,
+                [s for s in settings[task] if s.method in shown],
+            )
+        row[0].set_ylabel(f"{KINDS[kind]}\nPSNR of {bits} (dB)")
     for axis, task in zip(axes[0], tasks, strict=True):
         axis.set_title(TASK_LABELS[task])
     for axis in axes[-1]:

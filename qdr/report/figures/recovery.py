@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from qdr.evaluate.stats import Bootstrap
-from qdr.report.quality import FP32, INPUT, TASK_LABELS, Quality, Setting, label
+from qdr.report.quality import FP32, INPUT, Quality, Setting, label, set_label
 from qdr.report.style import colour
 
 METHODS = (
@@ -21,9 +21,10 @@ METHODS = (
 
 def recovery(quality: Quality, stats: Bootstrap) -> Figure:
     """A panel per task; the vertical line is FP32."""
-    split = quality.splits()[0]
-    figure, axes = plt.subplots(1, len(quality.tasks), figsize=(2.6 * len(quality.tasks), 2.6), squeeze=False, sharey=True)
-    for axis, task in zip(axes[0], quality.tasks, strict=True):
+    sets = quality.sets(quality.kinds()[0])
+    figure, axes = plt.subplots(1, len(sets), figsize=(2.6 * len(sets), 2.6), squeeze=False, sharey=True)
+    counts = []
+    for axis, (task, split) in zip(axes[0], sets, strict=True):
         fp32, degraded = (quality.values(task, split, "psnr", s) for s in (FP32, INPUT))
         for place, setting in enumerate(METHODS):
             values = quality.values(task, split, "psnr", setting)
@@ -32,8 +33,9 @@ def recovery(quality: Quality, stats: Bootstrap) -> Figure:
             found = stats.gain_recovery(values, fp32, degraded)
             reach = np.array([[found.estimate - found.low], [found.high - found.estimate]])
             axis.errorbar(found.estimate, place, xerr=reach, fmt="o", color=colour(setting.method), capsize=3, markersize=6)
+        counts.append(len(fp32))
         axis.axvline(1, color=colour("fp32"), linewidth=1)
-        axis.set_title(f"{TASK_LABELS[task]} (FP32: {float((fp32 - degraded).mean()):+.1f} dB)")
+        axis.set_title(f"{set_label(task, split)} (FP32: {float((fp32 - degraded).mean()):+.1f} dB)")
         axis.set_xlabel("gain recovery (FP32 = 1)")
         axis.locator_params(axis="x", nbins=4)
         axis.margins(x=0.15)
@@ -41,10 +43,14 @@ def recovery(quality: Quality, stats: Bootstrap) -> Figure:
     axes[0][0].set_yticks(range(len(METHODS)), labels)
     axes[0][0].set_ylim(len(METHODS) - 0.5, -0.5)
     figure.suptitle(
-        f"Gain recovery on {split}, {len(fp32)} images per task, {100 * stats.confidence:.0f} % paired intervals; "
+        f"Gain recovery, {_range(counts)} real images each, {100 * stats.confidence:.0f} % paired intervals; "
         "each panel has its own scale",
         y=0.99,
         fontsize=9,
     )
     figure.tight_layout()
     return figure
+
+
+def _range(counts: list[int]) -> str:
+    return " to ".join(str(count) for count in sorted({min(counts), max(counts)}))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from qdr.methods import recipe
 from qdr.report.load import LATENCY, load
-from qdr.report.quality import INPUT, TASK_LABELS, Quality, Setting, label
+from qdr.report.quality import INPUT, Quality, Setting, label, set_label
 from qdr.report.style import colour
 
 PRECISION = {"FP32": "fp32", "W8A8": "int8"}
@@ -24,16 +24,16 @@ def quality_latency(quality: Quality, latency: Path) -> Figure:
     frame = load(latency, LATENCY)
     rows = frame[(frame["model"] == "efm") & (frame["engine"] == "openvino")]
     milliseconds = dict(zip(rows["precision"].tolist(), rows["median_ms"].tolist(), strict=True))
-    split = quality.splits()[0]
-    figure, axes = plt.subplots(1, len(quality.tasks), figsize=(2.7 * len(quality.tasks), 2.7), squeeze=False)
-    for axis, task in zip(axes[0], quality.tasks, strict=True):
+    sets = quality.sets(quality.kinds()[0])
+    figure, axes = plt.subplots(1, len(sets), figsize=(2.7 * len(sets), 2.7), squeeze=False)
+    for axis, (task, split) in zip(axes[0], sets, strict=True):
         degraded = quality.values(task, split, "psnr", INPUT).mean()
         for setting in quality.settings(task, ("FP32", "W8A8")):
             if setting.method == "input" or recipe(setting.method).model != "efm":
                 continue
             gain = float(quality.values(task, split, "psnr", setting).mean() - degraded)
             _point(axis, milliseconds[PRECISION[setting.bits]], gain, setting)
-        axis.set_title(TASK_LABELS[task])
+        axis.set_title(set_label(task, split))
         axis.set_xlabel("median latency (ms)")
         axis.set_xlim(0, 1.15 * max(milliseconds.values()))
         axis.margins(y=0.25)

@@ -47,8 +47,8 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
     """Write every table that no timing enters, and INDEX.md."""
     quality = Quality(results / "quality.csv")
     stats = Bootstrap(config.stats.resamples, config.stats.confidence)
-    real = quality.splits()[0]
-    tables = [table(quality, split, stats) for table in (main_table, low_bit_table) for split in quality.splits()]
+    real = quality.kinds()[0]
+    tables = [table(quality, kind, stats) for table in (main_table, low_bit_table) for kind in quality.kinds()]
     tables += [
         summary_table(quality, real, stats),
         ablation_table(quality, real, stats),

@@ -49,13 +49,13 @@ def sensitivity_table(path: Path) -> Table:
     return Table("sensitivity", caption, header, rows, ["SQNR: of what the network adds to the image."])
 
 
-def ranking_table(quality: Quality, split: str, confidence: float) -> Table:
+def ranking_table(quality: Quality, kind: str, confidence: float) -> Table:
     """Mean ranks over all images of all tasks, per width and number of training images."""
     header = ["Bits", "Training images", "Method", "Mean rank", "Behind the best", "Blocks", "p (Friedman)"]
     rows: list[list[str]] = []
     notes = []
     for bits, images in quality.comparisons():
-        values = quality.blocks(split, bits, images)
+        values = quality.blocks(kind, bits, images)
         if len(values) < 3:
             continue
         found = rank(values, confidence)

@@ -8,17 +8,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qdr.config import BITS
+from qdr.config import BITS, SCENES
 from qdr.evaluate.stats import Bootstrap, Interval
 from qdr.metrics.recovery import psnr_ratio
-from qdr.report.quality import FP32, INPUT, TASK_LABELS, Quality, Setting, Values, label, plain_qat, teacher
+from qdr.report.quality import (
+    FP32,
+    INPUT,
+    PHOTOS,
+    REAL,
+    Quality,
+    Setting,
+    Values,
+    label,
+    plain_qat,
+    set_label,
+    teacher,
+)
 from qdr.report.tables.table import RULE, Bold, Table
 
 QUANTIZED = tuple(bits for bits in BITS if bits != "FP32")
-SPLITS = {
-    "photos": "real photographs, never seen in training, with synthetic degradation",
-    "test": "real pairs",
-    "scenes": "held-out procedural scenes",
+KINDS = {
+    PHOTOS: "real photographs, never seen in training, with synthetic degradation",
+    REAL: "real pairs of public test sets (cbsd68: clean photographs with white noise of sigma 25)",
+    SCENES: "held-out procedural scenes",
 }
 BOLD = "Bold: the best integer method of its task, where its paired interval against every other one excludes zero."
 RECOVERY = (
@@ -49,10 +61,10 @@ class View:
 
     def start(self, setting: Setting) -> list[str]:
         """Task, method, bits and engine."""
+        where = set_label(self.task, self.split)
         if setting == INPUT:
-            return [TASK_LABELS[self.task], label("input"), "—", "—"]
-        engine = self.quality.engine(self.task, setting)
-        return [TASK_LABELS[self.task], label(setting.method), setting.bits, engine]
+            return [where, label("input"), "—", "—"]
+        return [where, label(setting.method), setting.bits, self.quality.engine(self.task, setting)]
 
     def means(self, setting: Setting) -> list[str]:
         """Mean PSNR and SSIM."""
@@ -85,11 +97,11 @@ class View:
         return top if ahead else None
 
 
-def main_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
-    """Tasks x methods at FP32 and W8A8 on one split."""
+def main_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
+    """Test sets of a kind x methods at FP32 and W8A8."""
     header = ["Task", "Method", "Bits", "Engine", "PSNR (dB)", "SSIM", "PSNR ratio", "Gain recovery", "Δ PSNR to QAT (dB)"]
     rows: list[list[str]] = []
-    for task in quality.tasks:
+    for task, split in quality.sets(kind):
         view = View(quality, task, split, stats)
         listed = [s for s in quality.settings(task, ("FP32", "W8A8")) if s.images == "all" and "-no-" not in s.method]
         best = view.best([s for s in listed if s.bits == "W8A8"])
@@ -101,37 +113,37 @@ def main_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
             last = view.against(setting, plain_qat(setting)) if setting.bits == "W8A8" else "—"
             psnr = Bold(psnr) if setting == best else psnr
             rows.append([*view.start(setting), psnr, ssim, f"{100 * ratio:.1f} %", view.recovery(setting), last])
-    name = "main-scenes" if split == "scenes" else "main"
-    return Table(name, _caption("Restoration quality", quality, split, stats), header, rows, [BOLD, RECOVERY])
+    name = "main-scenes" if kind == SCENES else "main"
+    return Table(name, _caption("Restoration quality", quality, kind, stats), header, rows, [BOLD, RECOVERY])
 
 
-def summary_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
-    """A line per task, for the README: PSNR of the main methods and what QDR's INT8 engine keeps."""
+def summary_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
+    """A line per test set, for the README: PSNR of the main methods and what QDR's INT8 engine keeps."""
     shown = [INPUT, FP32, Setting("fp32-tuned", "FP32"), *(Setting(method, "W8A8") for method in ("ptq", "qat", "qdr"))]
     header = ["Task", *(label(s.method) + (" INT8" if s.bits == "W8A8" else "") for s in shown), "QDR gain recovery"]
     rows = []
-    for task in quality.tasks:
+    for task, split in quality.sets(kind):
         view = View(quality, task, split, stats)
-        rows.append([TASK_LABELS[task], *(view.means(s)[0] for s in shown), view.recovery(Setting("qdr", "W8A8"))])
-    return Table("summary", _caption("PSNR (dB)", quality, split, stats), header, rows)
+        rows.append([set_label(task, split), *(view.means(s)[0] for s in shown), view.recovery(Setting("qdr", "W8A8"))])
+    return Table("summary", _caption("PSNR (dB)", quality, kind, stats), header, rows)
 
 
-def ablation_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
+def ablation_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
     """QDR and what each part contributes, at W8A8."""
     header = ["Task", "Method", "Bits", "Engine", "PSNR (dB)", "SSIM", "Gain recovery", "Δ PSNR to QDR (dB)"]
     reference = Setting("qdr", "W8A8")
     rows: list[list[str]] = []
-    for task in quality.tasks:
+    for task, split in quality.sets(kind):
         view = View(quality, task, split, stats)
         parts = [s for s in quality.settings(task, ("FP32", "W8A8")) if "-no-" in s.method]
         rows += [RULE] if rows and parts else []
         for setting in [Setting("qat", "W8A8"), reference, *parts] if parts else []:
             last = view.against(setting, reference) if setting.bits == "W8A8" else "—"
             rows.append([*view.start(setting), *view.means(setting), view.recovery(setting), last])
-    return Table("ablation", _caption("Ablation", quality, split, stats), header, rows, [PARTS])
+    return Table("ablation", _caption("Ablation", quality, kind, stats), header, rows, [PARTS])
 
 
-def low_bit_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
+def low_bit_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
     """Fewer than 8 bits, and few training images."""
     header = [
         "Task",
@@ -145,7 +157,7 @@ def low_bit_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
         "Δ PSNR to QAT (dB)",
     ]
     rows: list[list[str]] = []
-    for task in quality.tasks:
+    for task, split in quality.sets(kind):
         view = View(quality, task, split, stats)
         listed = [s for s in quality.settings(task, QUANTIZED) if s.bits != "W8A8" or s.images != "all"]
         rows += [RULE] if rows and listed else []
@@ -156,8 +168,8 @@ def low_bit_table(quality: Quality, split: str, stats: Bootstrap) -> Table:
             cells = [*view.start(setting), setting.images, str(len(seeds)), view.means(setting)[0] + spread]
             rows.append([*cells, view.recovery(setting), last])
     notes = [ENDS, FAKE, "± is half the range over seeds."]
-    name = "low-bit-scenes" if split == "scenes" else "low-bit"
-    return Table(name, _caption("Few bits, few images", quality, split, stats), header, rows, notes)
+    name = "low-bit-scenes" if kind == SCENES else "low-bit"
+    return Table(name, _caption("Few bits, few images", quality, kind, stats), header, rows, notes)
 
 
 def show(interval: Interval, digits: int, sign: bool = False) -> str:
@@ -171,13 +183,16 @@ def show(interval: Interval, digits: int, sign: bool = False) -> str:
     return f"{a} [{b}, {c}]"
 
 
-def _caption(title: str, quality: Quality, split: str, stats: Bootstrap) -> str:
-    frame = quality.frame[quality.frame["split"] == split]
-    images = sorted({int(count) for count in frame.groupby("task")["image"].nunique()})
+def _caption(title: str, quality: Quality, kind: str, stats: Bootstrap) -> str:
+    sets = quality.sets(kind)
+    frame = quality.frame[quality.frame["split"].isin([split for _, split in sets])]
+    what = KINDS[PHOTOS if all(split == PHOTOS for _, split in sets) else kind]
+    images = sorted({int(count) for count in frame.groupby(["task", "split"])["image"].nunique()})
     protocols, profiles = "/".join(sorted(set(frame["protocol"]))), "/".join(sorted(set(frame["profile"])))
     count = str(images[0]) if len(images) == 1 else f"{images[0]} to {images[-1]}"
     interval = f"{100 * stats.confidence:.0f} % paired bootstrap interval over images ({stats.resamples} resamples)"
+    unit = "task" if len(sets) == len(quality.tasks) else "test set"
     return (
-        f"{title}: {SPLITS[split]}, {count} images per task, protocol {protocols}, profile {profiles}; "
+        f"{title}: {what}, {count} images per {unit}, protocol {protocols}, profile {profiles}; "
         f"brackets: {interval}; n.s.: not significant."
     )
