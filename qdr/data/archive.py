@@ -41,13 +41,15 @@ def unpack(archive: Path, folder: Path) -> None:
                 _inspect(archive, folder, ((m.filename, _is_link(m), m.file_size) for m in opened.infolist()))
                 with full_disk(f"unpacking {archive.name}", "free space and run it again"):
                     opened.extractall(folder)
+        elif not tarfile.is_tarfile(archive):
+            raise QdrError(f"{archive} is no zip or tar archive, or not all of one: delete it and fetch it again")
         else:
             with tarfile.open(archive) as tar:
                 _inspect(archive, folder, ((m.name, not (m.isreg() or m.isdir()), m.size) for m in tar))
                 with full_disk(f"unpacking {archive.name}", "free space and run it again"):
                     tar.extractall(folder, filter="data")
     except _BROKEN as error:
-        raise QdrError(f"{archive} cannot be unpacked ({error}): delete it and fetch it again") from error
+        raise QdrError(f"{archive} cannot be unpacked ({error}): it is broken; delete it and fetch it again") from error
 
 
 def _is_link(member: zipfile.ZipInfo) -> bool:
@@ -79,7 +81,7 @@ def arrange(tree: Path, layout: Layout, folder: Path, place: Callable[[Path, Pat
         side.mkdir(parents=True, exist_ok=True)
     matches = [match for match in (re.fullmatch(layout.input, name) for name in found) if match]
     if not matches:
-        shown = f", for example {found[0]!r}" if found else ""
+        shown = f", such as {found[0]!r}," if found else ""
         raise QdrError(f"none of its {len(found)} files{shown} is where the manifest expects images: {layout.input!r}")
     for match in matches:
         name = match.expand(layout.name)

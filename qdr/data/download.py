@@ -25,7 +25,7 @@ from qdr.errors import QdrError
 
 ATTEMPTS = 3  # per address, each going on where the one before was cut
 PAUSE = 2.0  # seconds between them
-CHUNK = 2**20  # bytes
+CHUNK = 2**16  # bytes; what is lost, at most, when the connection is cut
 TIMEOUT = (10, 60)  # seconds: to connect, between two chunks
 
 

@@ -140,6 +140,6 @@ def _ensure_accepted(source: str, entry: Card, accepted: bool) -> None:
     words = os.environ.get("QDR_ACCEPT", "").replace(",", " ").split()
     if entry.terms != "free" and not accepted and entry.terms not in words:
         raise QdrError(
-            f"source {source!r} is {entry.terms} ({entry.licence}), which forbids {entry.forbids}: to accept that, "
+            f"source {source!r} is {entry.terms} (licence: {entry.licence}; forbidden: {entry.forbids}): to accept that, "
             f"run `qdr fetch {source} --accept` or set QDR_ACCEPT={entry.terms}"
         )

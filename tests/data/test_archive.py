@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import random
 import shutil
 import tarfile
 import zipfile
@@ -69,7 +70,7 @@ def test_no_room_to_unpack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipp
 
 @pytest.mark.parametrize("mode", ["zip", "w", "w:gz", "w:xz"])
 def test_truncated_archives(tmp_path: Path, mode: str) -> None:
-    path, content = tmp_path / "cut", bytes(range(256)) * 300
+    path, content = tmp_path / "cut", random.Random(0).randbytes(100_000)
     if mode == "zip":
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("a.png", content)
@@ -79,7 +80,7 @@ def test_truncated_archives(tmp_path: Path, mode: str) -> None:
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(QdrError, match=r"cut cannot be unpacked \(.+\): delete it and fetch it again"):
+    with pytest.raises(QdrError, match=r"cut (is no zip|cannot be unpacked \(.+\)).*: .*delete it and fetch it again"):
         unpack(path, tmp_path / "into")
 
 
@@ -141,7 +142,7 @@ def test_trees_that_do_not_fit_the_layout(tmp_path: Path) -> None:
     layout = Layout(r"(.*)low/(\d+)_?\.png", r"\1high/\2.png", r"\2")
     (tmp_path / "tree/low").mkdir(parents=True)
     (tmp_path / "tree/readme").touch()
-    with pytest.raises(QdrError, match="none of its 1 files, for example 'readme', is where the manifest expects images"):
+    with pytest.raises(QdrError, match="none of its 1 files, such as 'readme', is where the manifest expects images"):
         arrange(tmp_path / "tree", layout, tmp_path / "out")
     (tmp_path / "tree/low/1.png").touch()
     with pytest.raises(QdrError, match=r"low/1\.png has no target high/1\.png: the copy is not complete"):
