@@ -61,10 +61,14 @@ def _inspect(archive: Path, folder: Path, members: Iterable[Member]) -> None:
     for number, (name, special, count) in enumerate(members, 1):
         path = PurePosixPath(name.replace("\\", "/"))
         if special or path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
-            raise QdrError(f"{archive} holds an unsafe member {name!r}: it was not unpacked")
+            raise QdrError(
+                f"{archive} holds an unsafe member {name!r}: it was not unpacked; delete it and do not use its address"
+            )
         total += count
         if total > limit or number > MAX_MEMBERS:
-            raise QdrError(f"{archive} would unpack to {size(total)} or more, {number} members: it was not unpacked")
+            raise QdrError(
+                f"{archive} would unpack to {size(total)} or more, {number} members: it was not unpacked; delete it"
+            )
     folder.mkdir(parents=True, exist_ok=True)
     ensure_space(folder, total, f"unpacking {archive.name}")
 

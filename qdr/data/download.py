@@ -60,10 +60,8 @@ def download(urls: Sequence[str], target: Path, digest: str = "") -> str:
         for rest in target.parent.glob(f"{target.name}.*"):  # tags, and parts from other addresses
             rest.unlink()
         return url
-    raise QdrError(
-        f"cannot download {target.name} ({'; '.join(failures)}): run it again, which goes on where it stopped, "
-        f"or put the file at {target}"
-    )
+    again = "run it again, which goes on where it stopped" if any(target.parent.glob("*.part")) else "try again later"
+    raise QdrError(f"cannot download {target.name} ({'; '.join(failures)}): {again}, or put the file at {target}")
 
 
 def _persist(url: str, part: Path) -> None:

@@ -13,8 +13,6 @@ import os
 import shutil
 from pathlib import Path
 
-from PIL import Image
-
 from qdr import paths
 from qdr.data.archive import arrange, unpack
 from qdr.data.download import download
@@ -57,22 +55,25 @@ def check(source: str, entry: Card, folder: Path) -> None:
     Raises:
         QdrError: naming the first image that is not as the card says.
     """
+    try:
+        _check(entry, folder)
+    except QdrError as error:
+        shown = str(error).replace(f"{folder}/", "").replace(str(folder), "the copy")
+        raise QdrError(f"source {source!r}: {shown}: delete this copy and get another, see {entry.homepage}") from error
+
+
+def _check(entry: Card, folder: Path) -> None:
     if entry.kind == "clean":
         units = [[path] for path in images_in(folder).values()]
     else:
         units = [[degraded, target] for _, degraded, target in match(folder)]
     if len(units) != entry.count:
-        raise QdrError(f"source {source!r} holds {len(units)} {entry.kind}, the manifest says {entry.count}")
+        raise QdrError(f"it holds {len(units)} {entry.kind}, the manifest says {entry.count}")
     for unit in units:
-        if len(unit) == 2:
-            read_pair(unit[0].stem, *unit)
-        else:
-            read_image(unit[0])
-        with Image.open(unit[0]) as image:
-            if entry.size and entry.size not in (f"{image.width}x{image.height}", f"{image.height}x{image.width}"):
-                raise QdrError(
-                    f"source {source!r}: {unit[0].name} is {image.width}x{image.height}, the manifest says {entry.size}"
-                )
+        first = read_pair(unit[0].stem, *unit)[0] if len(unit) == 2 else read_image(unit[0])
+        height, width = first.shape[:2]
+        if entry.size and entry.size not in (f"{width}x{height}", f"{height}x{width}"):
+            raise QdrError(f"{unit[0].name} is {width}x{height}, the manifest says {entry.size}")
 
 
 def local_folder(source: str, entry: Card) -> Path:
@@ -92,7 +93,7 @@ def _from_folder(source: str, entry: Card, folder: Path) -> None:
     if (found := tree_digest(origin)) != entry.sha256:
         raise QdrError(
             f"{entry.folder} has sha256 {found[:12]}..., the manifest says {entry.sha256[:12]}...: "
-            "its content differs from what was measured"
+            "its content differs from what was measured; copy it again"
         )
     shutil.copytree(origin, folder, dirs_exist_ok=True)
 

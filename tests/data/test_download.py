@@ -84,7 +84,7 @@ def test_a_mirror_behind_a_missing_file_a_web_page_and_a_wrong_one(server: Any, 
         download([*urls[:2], "http://127.0.0.1:1/set.zip"], target, DIGEST)
     for words in (
         f"{urls[0]}: HTTP 404 Not Found; {urls[1]}: its file has sha256 ",
-        f", the manifest says {DIGEST[:12]}...; http://127.0.0.1:1/set.zip: no answer (ConnectionError)): run it again",
+        f", the manifest says {DIGEST[:12]}...; http://127.0.0.1:1/set.zip: no answer (ConnectionError)): try again later, ",
         f"or put the file at {target}",
     ):
         assert words in str(caught.value)

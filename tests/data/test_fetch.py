@@ -143,7 +143,8 @@ def test_an_archive_is_downloaded_once_its_licence_is_accepted(
         fetch("lol-v1")
     assert str(caught.value) == (
         "source 'lol-v1' is non-commercial (licence: none stated, published for research; forbidden: use other than "
-        "research, as no licence grants it): to accept that, run `qdr fetch lol-v1 --accept` or set QDR_ACCEPT=non-commercial"
+        "research, as no licence grants it): to accept that, run `qdr fetch lol-v1 --accept` or set "
+        "QDR_ACCEPT=non-commercial"
     )
     assert not server.asked
     assert not any(paths.raw("lol-v1").parent.iterdir())
@@ -175,13 +176,16 @@ def test_archives_that_cannot_be_trusted(archive: Archive, edit: Callable[..., N
     ):
         fetch("lol-v1")
     edit("lol-v1", sha256="", count=15)
-    with pytest.raises(QdrError, match="holds 1 pairs, the manifest says 15"):
+    with pytest.raises(
+        QdrError,
+        match=r"source 'lol-v1': it holds 1 pairs, the manifest says 15: delete this copy and get another, see https://",
+    ):
         fetch("lol-v1")
     edit("lol-v1", count=1, size="600x400")
     with pytest.raises(QdrError, match=r"source 'lol-v1': 1\.png is 16x16, the manifest says 600x400"):
         fetch("lol-v1")
     archive({PAIR[0]: b"no image", PAIR[1]: png})
-    with pytest.raises(QdrError, match=r"1\.png cannot be read"):
+    with pytest.raises(QdrError, match=r"source 'lol-v1': input/1\.png cannot be read as an image"):
         fetch("lol-v1")
     archive({PAIR[0]: png})
     with pytest.raises(QdrError, match=r"lol_dataset\.zip: lol/eval15/low/1\.png has no target lol/eval15/high/1\.png"):
