@@ -59,6 +59,7 @@ def check(source: str, entry: Card, folder: Path) -> None:
         _check(entry, folder)
     except QdrError as error:
         shown = str(error).replace(f"{folder}/", "").replace(str(folder), "the copy")
+        shown = shown.removesuffix(": fetch or make it again")
         raise QdrError(f"source {source!r}: {shown}: delete this copy and get another, see {entry.homepage}") from error
 
 
