@@ -50,7 +50,10 @@ def parser() -> argparse.ArgumentParser:
 
     profile = verb("profile", _profile, "show the active profile, or make another one active (checked first)")
     profile.add_argument("name", nargs="?", help="embedded, public or paper")
-    verb("fetch", _fetch, "fetch one source of images and check it").add_argument("source")
+    fetch = verb("fetch", _fetch, "fetch one source of images and check it")
+    fetch.add_argument("source")
+    fetch.add_argument("--accept", action="store_true", help="accept the source's licence (or QDR_ACCEPT=non-commercial)")
+    _add_data_verbs(verbs.add_parser("data", help="the sources of images: status, add, leaks"))
     verb("scenes", _scenes, "render the procedural clean scenes")
     verb("prepare", _prepare, "make the image pairs of a task").add_argument("task")
     verb("teach", _teach, "train the FP32 teachers of a task").add_argument("task")
@@ -85,6 +88,19 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _add_data_verbs(data: argparse.ArgumentParser) -> None:
+    verbs = data.add_subparsers(required=True, metavar="VERB")
+    status = verbs.add_parser("status", help="every source: is it here, under which licence, what to do")
+    status.add_argument("--verify", action="store_true", help="recompute checksums (reads every image)")
+    status.set_defaults(verb=_data_status)
+    add = verbs.add_parser("add", help="take a local copy of a source, check it and place it in data/raw")
+    add.add_argument("source")
+    add.add_argument("folder", type=Path, help="holds input/ and target/, or the images, or the unpacked archive")
+    add.set_defaults(verb=_data_add)
+    leaks = verbs.add_parser("leaks", help="check that no test image is in a training set, whatever its name and size")
+    leaks.set_defaults(verb=_data_leaks)
+
+
 def _profile(options: argparse.Namespace) -> None:
     from qdr import config, paths
 
@@ -107,7 +123,28 @@ def _task(options: argparse.Namespace) -> str:
 def _fetch(options: argparse.Namespace) -> None:
     from qdr.data.fetch import fetch
 
-    fetch(options.source)
+    fetch(options.source, options.accept)
+
+
+def _data_status(options: argparse.Namespace) -> None:
+    from qdr.data.shelf import print_states, states
+
+    print_states(states(options.verify))
+
+
+def _data_add(options: argparse.Namespace) -> None:
+    from qdr.data.shelf import add
+
+    print(f"{options.source}: placed in {add(options.source, options.folder)}")
+
+
+def _data_leaks(_: argparse.Namespace) -> None:
+    from qdr.data.leaks import check_leaks
+    from qdr.data.shelf import on_shelf
+
+    train, test = on_shelf("train"), on_shelf("test")
+    check_leaks(train, test)
+    print(f"no test image of {', '.join(test) or 'any source'} is in {', '.join(train) or 'a training source'}")
 
 
 def _scenes(options: argparse.Namespace) -> None:

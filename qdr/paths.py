@@ -30,6 +30,16 @@ def manifest() -> Path:
     return project_root() / "data" / "manifest.json"
 
 
+def hashes() -> Path:
+    """Checksums of sources whose publisher gives none, as first fetched."""
+    return project_root() / "data" / "hashes.json"
+
+
+def downloads() -> Path:
+    """Archives as downloaded or placed by hand, and unfinished transfers."""
+    return project_root() / "data" / "downloads"
+
+
 def raw(source: str) -> Path:
     """Files of one source as fetched."""
     return project_root() / "data" / "raw" / source

@@ -1,37 +1,26 @@
 from __future__ import annotations
 
-import io
-import json
+import hashlib
 import os
-import tarfile
-import zipfile
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from qdr import config, paths
-from qdr.data import fetch as room
-from qdr.data.fetch import fetch, sha256, tree_digest, unpack
+from qdr.data.fetch import fetch
 from qdr.data.pairs import match
 from qdr.data.prepare import prepare
+from qdr.data.records import tree_digest
 from qdr.data.scenes import make_scenes
 from qdr.data.tasks import load_cards
 from qdr.errors import QdrError
-
-
-def edit(project: Path, source: str, **changes: object) -> None:
-    path = project / "data" / "manifest.json"
-    cards = json.loads(path.read_text())
-    cards[source] |= changes
-    path.write_text(json.dumps(cards))
-
-
-def png() -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(np.full((16, 16, 3), 7, np.uint8)).save(file, "png")
-    return file.getvalue()
+from qdr.metrics.protocol import PROTOCOLS
+from qdr.rows import read_json
 
 
 def test_photographs_come_from_the_installed_packages(project: Path) -> None:
@@ -43,16 +32,16 @@ def test_photographs_come_from_the_installed_packages(project: Path) -> None:
     assert values[350, 350] < values[30, 30], "the motorcycle is nearer than the wall"
 
 
-def test_another_checksum_is_refused_and_leaves_nothing(project: Path) -> None:
+def test_another_checksum_is_refused_and_leaves_nothing(project: Path, edit: Callable[..., None]) -> None:
     files = load_cards()["photos"].files
-    edit(project, "photos", files=files | {"skimage/data/coffee.png": "0" * 64})
+    edit("photos", files=files | {"skimage/data/coffee.png": "0" * 64})
     with pytest.raises(QdrError, match=r"coffee\.png has sha256 .* the manifest says 000000000000"):
         fetch("photos")
     assert not paths.raw("photos").exists()
 
 
-def test_an_unknown_key_and_kind_in_the_manifest(project: Path) -> None:
-    edit(project, "photos", lisence="x")
+def test_an_unknown_key_and_kind_in_the_manifest(project: Path, edit: Callable[..., None]) -> None:
+    edit("photos", lisence="x")
     with pytest.raises(QdrError, match=r"unknown key manifest\.photos\.lisence: did you mean 'licence'"):
         load_cards()
     (project / "data" / "manifest.json").write_text("{")
@@ -86,81 +75,154 @@ def test_tree_digest_sees_names_and_content(tmp_path: Path) -> None:
     assert len(digests) == 3
 
 
-def archive_source(project: Path, members: dict[str, bytes], **changes: object) -> Path:
-    path = project / "data" / "downloads" / "lol-v1.zip"
-    path.parent.mkdir(exist_ok=True)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    edit(project, "lol-v1", **({"sha256": sha256(path), "count": 1} | changes))
-    return path
+Archive = Callable[..., Path]
+PAIR = ("lol/eval15/low/1.png", "lol/eval15/high/1.png")
 
 
-def test_an_archive_placed_by_hand(project: Path) -> None:
-    archive_source(project, {"input/1.png": png(), "target/1.png": png()})
-    assert [name for name, _, _ in match(fetch("lol-v1"))] == ["1"]
+@pytest.fixture
+def archive(project: Path, edit: Callable[..., None], zipped: Callable[..., bytes]) -> Archive:
+    """Writes the archive of LOL-v1 as if placed by hand, with one pair expected in it."""
+
+    def make(members: dict[str, bytes], **changes: object) -> Path:
+        path = paths.downloads() / "lol_dataset.zip"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(zipped(members))
+        edit("lol-v1", **({"count": 1, "size": "", "urls": []} | changes))
+        return path
+
+    return make
 
 
-def test_an_archive_is_downloaded_and_checked(project: Path) -> None:
-    placed = archive_source(project, {"input/1.png": png(), "target/1.png": png()})
-    served = project / "served.zip"
-    placed.rename(served)
-    edit(project, "lol-v1", url=served.as_uri())
-    with pytest.raises(QdrError, match="cannot download"):  # pooch speaks http, https and ftp, not file
+def recorded() -> dict[str, dict[str, object]]:
+    return read_json(paths.hashes()) if paths.hashes().is_file() else {}
+
+
+def test_an_archive_placed_by_hand_is_recorded(archive: Archive, png: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    archive(dict.fromkeys(PAIR, png))
+    folder = fetch("lol-v1")
+    assert [name for name, _, _ in match(folder)] == ["1"]
+    assert recorded()["lol-v1"] == {"sha256": tree_digest(folder), "from": "placed by hand", "count": 1}
+    assert re.search(
+        r"^lol-v1: first seen; sha256 \w{12}\.\.\. recorded in data/hashes\.json, commit it$", capsys.readouterr().out, re.M
+    )
+    fetch("lol-v1")
+    assert "first seen" not in capsys.readouterr().out
+
+
+def test_later_fetches_must_match_the_first(archive: Archive, png: bytes) -> None:
+    archive(dict.fromkeys(PAIR, png))
+    folder, first = fetch("lol-v1"), recorded()
+    digest = tree_digest(folder)
+    archive({PAIR[0]: png, PAIR[1]: png + b"more"})
+    with pytest.raises(QdrError) as caught:
         fetch("lol-v1")
-    assert not paths.raw("lol-v1").exists()
+    assert re.fullmatch(
+        r"source 'lol-v1': the images have sha256 \w{12}\.\.\., data/hashes\.json has recorded \w{12}\.\.\.: "
+        r"look for another copy at https://\S+, or, if the publisher has changed it, remove that entry and run it again",
+        str(caught.value),
+    )
+    assert tree_digest(folder) == digest, "the old images stay"
+    assert recorded() == first
 
 
-def test_archives_that_cannot_be_trusted(project: Path) -> None:
-    with pytest.raises(QdrError, match=r"no pinned checksum: get it from https://.*data/downloads/lol-v1\.zip"):
+def test_an_archive_that_a_mirror_packs_otherwise_is_the_same(archive: Archive, png: bytes) -> None:
+    archive(dict.fromkeys(PAIR, png))
+    fetch("lol-v1")
+    archive({f"other/{name}": png for name in PAIR} | {"readme": b"x"})
+    assert fetch("lol-v1") == paths.raw("lol-v1")
+
+
+def test_an_archive_is_downloaded_once_its_licence_is_accepted(
+    archive: Archive, png: bytes, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = archive(dict.fromkeys(PAIR, png), urls=[server.url("gone.zip"), server.url("lol.zip")])
+    server.files["lol.zip"] = held.read_bytes()
+    held.unlink()
+    monkeypatch.delenv("QDR_ACCEPT", raising=False)
+    with pytest.raises(QdrError) as caught:
         fetch("lol-v1")
-    edit(project, "lol-v1", sha256="1" * 64)
-    with pytest.raises(QdrError, match="no direct download"):
+    assert str(caught.value) == (
+        "source 'lol-v1' is non-commercial (licence: none stated, published for research; forbidden: use other than "
+        "research, as no licence grants it): to accept that, run `qdr fetch lol-v1 --accept` or set "
+        "QDR_ACCEPT=non-commercial"
+    )
+    assert not server.asked
+    assert not any(paths.raw("lol-v1").parent.iterdir())
+    server.cut = [100, 0, 0]
+    with pytest.raises(QdrError, match=r"gone\.zip: HTTP 404 Not Found; \S+lol\.zip: the connection was cut after 100 of"):
+        fetch("lol-v1", accepted=True)
+    assert not any(paths.raw("lol-v1").parent.iterdir())
+    monkeypatch.setenv("QDR_ACCEPT", "non-commercial")
+    assert len(match(fetch("lol-v1"))) == 1
+    assert ("lol.zip", "bytes=100-") in server.asked
+    assert recorded()["lol-v1"]["from"] == server.url("lol.zip")
+
+
+def test_single_files(project: Path, edit: Callable[..., None], png: bytes, server: Any) -> None:
+    digest = hashlib.sha256(png).hexdigest()
+    edit("kodak24", count=1, size="16x16", urls=[server.url("a/"), server.url("b/")], files={"kodim01.png": digest})
+    server.files = {"a/kodim01.png": b"wrong", "b/kodim01.png": png}
+    assert (fetch("kodak24") / "kodim01.png").read_bytes() == png
+    asked = len(server.asked)
+    fetch("kodak24")
+    assert len(server.asked) == asked, "what is in data/downloads is not asked for again"
+    assert not recorded(), "pinned checksums are not recorded"
+
+
+def test_archives_that_cannot_be_trusted(archive: Archive, edit: Callable[..., None], png: bytes) -> None:
+    path = archive(dict.fromkeys(PAIR, png), sha256="1" * 64)
+    with pytest.raises(
+        QdrError, match=r"lol_dataset\.zip has sha256 .*, the manifest says 1{12}.*delete the file and fetch it again"
+    ):
         fetch("lol-v1")
-    path = archive_source(project, {"input/1.png": png(), "target/1.png": png()}, sha256="1" * 64)
-    with pytest.raises(QdrError, match="delete the file and fetch it again"):
+    edit("lol-v1", sha256="", count=15)
+    with pytest.raises(
+        QdrError,
+        match=r"source 'lol-v1': it holds 1 pairs, the manifest says 15: delete this copy and get another, see https://",
+    ):
         fetch("lol-v1")
-    archive_source(project, {"input/1.png": png(), "target/1.png": png()}, count=15)
-    with pytest.raises(QdrError, match="holds 1 pairs, the manifest says 15"):
+    edit("lol-v1", count=1, size="600x400")
+    with pytest.raises(QdrError, match=r"source 'lol-v1': 1\.png is 16x16, the manifest says 600x400"):
         fetch("lol-v1")
-    archive_source(project, {"input/1.png": b"no image", "target/1.png": png()})
-    with pytest.raises(QdrError, match=r"1\.png cannot be read"):
+    archive({PAIR[0]: b"no image", PAIR[1]: png})
+    with pytest.raises(QdrError, match=r"source 'lol-v1': input/1\.png cannot be read as an image"):
         fetch("lol-v1")
-    path.write_bytes(b"no archive")
-    edit(project, "lol-v1", sha256=sha256(path))
-    with pytest.raises(QdrError, match="cannot be unpacked"):
+    archive({PAIR[0]: png})
+    with pytest.raises(QdrError, match=r"lol_dataset\.zip: lol/eval15/low/1\.png has no target lol/eval15/high/1\.png"):
         fetch("lol-v1")
-    assert not paths.raw("lol-v1").exists()
+    archive({PAIR[0]: png, "../out.png": png})
+    with pytest.raises(QdrError, match=r"holds an unsafe member '\.\./out\.png': it was not unpacked"):
+        fetch("lol-v1")
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(QdrError, match=r"lol_dataset\.zip is no zip or tar archive, or not all of one: delete it"):
+        fetch("lol-v1")
+    path.unlink()
+    with pytest.raises(
+        QdrError, match=r"no direct download: get it from https://.*lol_dataset\.zip, or unpack it and run `qdr data add"
+    ):
+        fetch("lol-v1")
+    assert not any(paths.raw("lol-v1").parent.iterdir())
+    assert not recorded()
 
 
-@pytest.mark.parametrize("name", ["../out.txt", "/etc/out.txt", "a/../../out.txt", "C:/out.txt", "..\\out.txt"])
-def test_members_that_leave_the_folder(tmp_path: Path, name: str) -> None:
-    path = tmp_path / "bad.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(name, "x")
-    with pytest.raises(QdrError, match="unsafe member"):
-        unpack(path, tmp_path / "into")
-    assert not (tmp_path / "out.txt").exists()
+def test_a_folder_source_tells_its_licence(
+    project: Path, monkeypatch: pytest.MonkeyPatch, edit: Callable[..., None], png: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for side in ("input", "target"):
+        (project / "derain/rain100h" / side).mkdir(parents=True)
+        (project / "derain/rain100h" / side / "1.png").write_bytes(png)
+    monkeypatch.setenv("QDR_DATA", str(project))
+    edit("rain100h", sha256=tree_digest(project / "derain/rain100h"), count=1, size="")
+    fetch("rain100h")
+    assert capsys.readouterr().out.startswith("rain100h: research; the clean images are BSDS (non-commercial); https://")
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
-def test_links_in_archives(tmp_path: Path, kind: bytes) -> None:
-    path = tmp_path / "bad.tar"
-    with tarfile.open(path, "w") as archive:
-        member = tarfile.TarInfo("link")
-        member.type, member.linkname = kind, "/etc/passwd"
-        archive.addfile(member)
-    with pytest.raises(QdrError, match="unsafe member"):
-        unpack(path, tmp_path / "into")
-
-
-def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "MAX_UNPACKED", 10)
-    path = tmp_path / "big.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("zeros", bytes(1000))
-    with pytest.raises(QdrError, match="was not unpacked"):
-        unpack(path, tmp_path / "into")
+def test_cards_name_their_protocol_and_what_is_forbidden() -> None:
+    for name, entry in load_cards().items():
+        assert entry.protocol in PROTOCOLS, name
+        assert bool(entry.forbids) == (entry.terms != "free"), name
+        assert (entry.protocol == "y-limited") == name.startswith("rain100"), "deraining papers measure limited-range luma"
+        assert all(url.startswith(("https://", "http://")) for url in entry.urls), name
 
 
 def test_prepare_makes_every_split(settings: config.Config) -> None:
@@ -177,6 +239,6 @@ def test_prepare_makes_every_split(settings: config.Config) -> None:
 
 
 @pytest.mark.skipif("QDR_DATA" not in os.environ, reason="QDR_DATA names no folder of research data")
-@pytest.mark.parametrize("source", ["rain100h", "sots-indoor", "sice", "polyu", "cbsd68", "bsds200"])
+@pytest.mark.parametrize("source", ["rain100h", "sots-indoor", "sice", "sice-train", "polyu", "cbsd68", "bsds200"])
 def test_local_research_data_is_what_the_manifest_says(project: Path, source: str) -> None:
     assert fetch(source) == paths.raw(source)
