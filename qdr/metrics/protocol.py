@@ -133,7 +133,9 @@ def compared(image: Image, rule: Protocol) -> Levels:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise QdrError(f"metrics compare uint8 RGB images [h, w, 3], got {image.dtype} {image.shape}")
     if min(image.shape[:2]) <= 2 * rule.border:
-        raise QdrError(f"protocol {rule.name} leaves out {rule.border} pixels at every side of {image.shape[:2]}: none is left")
+        raise QdrError(
+            f"protocol {rule.name} leaves out {rule.border} pixels at every side of {image.shape[:2]}: none is left"
+        )
     cut = image[rule.border : image.shape[0] - rule.border, rule.border : image.shape[1] - rule.border]
     levels = cut.astype(np.float64)
     if rule.colour == "rgb":

@@ -7,8 +7,8 @@ A protocol names the window:
 
 - gaussian: 11x11 with sigma 1.5, population statistics, the positions where the window fits: the authors' ssim_index.m.
 - uniform: 7x7 with equal weights, sample covariance (times 49/48), the positions where it fits.
-- gaussian-3d: the Gaussian along rows, columns and channels, edges repeated, every position. It blurs R, G and B into one
-  another, which hides coloured noise.
+- gaussian-3d: the Gaussian along rows, columns and channels, edges repeated, every position. Differences between R, G and B
+  then count as structure, so coloured pictures score higher.
 
 Equal to scikit-image's structural_similarity on what the protocol looks at: with gaussian_weights, sigma 1.5 and without
 sample covariance, and with its defaults. The windows are applied one axis after the other, several times faster. A

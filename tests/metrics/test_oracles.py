@@ -53,7 +53,9 @@ def skimage_ssim(window: str) -> Oracle:
 
 
 def torchmetrics_psnr(a: np.ndarray, b: np.ndarray) -> float:
-    return float(torchmetrics.peak_signal_noise_ratio(torch.from_numpy(a.copy()), torch.from_numpy(b.copy()), data_range=255.0))
+    return float(
+        torchmetrics.peak_signal_noise_ratio(torch.from_numpy(a.copy()), torch.from_numpy(b.copy()), data_range=255.0)
+    )
 
 
 def torchmetrics_ssim(a: np.ndarray, b: np.ndarray) -> float:
