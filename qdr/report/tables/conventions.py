@@ -24,7 +24,7 @@ def noisy_pair() -> tuple[Image, Image]:
     """The photograph with noise, and without."""
     from skimage.data import astronaut
 
-    clean: Image = astronaut()
+    clean: Image = astronaut()  # type: ignore[no-untyped-call]
     noise = np.random.default_rng(0).normal(0, SIGMA, clean.shape)
     return np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8), clean
 
