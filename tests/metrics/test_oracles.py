@@ -152,3 +152,11 @@ def test_the_page_states_all_of_them() -> None:
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_protocol_has_an_oracle_for_both_metrics(name: str) -> None:
     assert {case[0] for case, (names, *_) in CASES.items() if name in names} == {"PSNR", "SSIM"}
+
+
+def test_scikit_image_as_papers_call_it() -> None:
+    """On the 8-bit images themselves, no option but the axis: SRFlow's Measure.py."""
+    restored, target = pair((60, 71), 3)
+    rule = protocol("rgb-uniform7")
+    assert psnr(restored, target, rule) == pytest.approx(peak_signal_noise_ratio(target, restored), abs=1e-12)
+    assert ssim(restored, target, rule) == pytest.approx(structural_similarity(restored, target, channel_axis=2), abs=1e-12)
