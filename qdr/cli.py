@@ -78,8 +78,9 @@ def parser() -> argparse.ArgumentParser:
     verb("bench", _bench, "measure latency, each engine in processes of its own")
     verb("jetson", _jetson, "build and time TensorRT engines, or record why not")
     verb("collect", _collect, "gather the rows of all tasks in results/")
-    report = verb("report", _report, "draw tables and figures from results/")
-    report.add_argument("what", choices=["tables", "figures", "speed"])
+    report = verb("report", _report, "draw tables and figures from results/, or check that they are what results/ gives")
+    report.add_argument("what", choices=["tables", "figures", "speed", "verify"])
+    report.add_argument("--profile", help="default: the active one; for verify: every one that has results")
     restore = verb("restore", _restore, "restore one image with an exported model")
     restore.add_argument("model", type=Path, help="an ONNX file of `qdr export`")
     restore.add_argument("image", type=Path)
@@ -259,7 +260,11 @@ def _report(options: argparse.Namespace) -> None:
     from qdr import config, paths
     from qdr.report import figures, tables
 
-    active = config.load()
+    if options.what == "verify":
+        from qdr.report.verify import verify
+
+        return verify(options.profile)
+    active = config.load(config.profile_path(options.profile) if options.profile else None)
     results = paths.results(active.profile)
     if options.what == "tables":
         tables.write_quality(active, results, paths.tables(active.profile))

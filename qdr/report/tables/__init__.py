@@ -11,6 +11,7 @@ from qdr.config import Config
 from qdr.evaluate.stats import Bootstrap
 from qdr.paths import replacing
 from qdr.report.quality import Quality
+from qdr.report.tables.conventions import conventions_table
 from qdr.report.tables.others import latency_table, parity_table, protocol_table, ranking_table, sensitivity_table
 from qdr.report.tables.quality import ablation_table, low_bit_table, main_table, summary_table
 
@@ -31,6 +32,7 @@ PDF and PNG.
 | quality/sensitivity | sensitivity.csv | `qdr report tables` |
 | quality/parity | parity.csv | `qdr report tables` |
 | quality/protocol | none: `qdr/metrics/protocol.py` | `qdr report tables` |
+| quality/conventions | none: a photograph with seeded noise | `qdr report tables` |
 | speed/latency | latency.csv, latency.json, jetson.json | `qdr report speed` |
 | figures: quality/recovery | quality.csv: W8A8, real test images | `qdr report figures` |
 | figures: quality/before-after-* | samples/ | `qdr report figures` |
@@ -55,7 +57,7 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
         ranking_table(quality, real, config.stats.confidence),
         sensitivity_table(results / "sensitivity.csv"),
     ]
-    for table in [*tables, parity_table(results / "parity.csv"), protocol_table()]:
+    for table in [*tables, parity_table(results / "parity.csv"), protocol_table(), conventions_table()]:
         table.write(output / "quality")
     with replacing(output / "INDEX.md") as temporary:
         temporary.write_text(INDEX, encoding="utf-8")

@@ -75,10 +75,16 @@ def ranking_table(quality: Quality, kind: str, confidence: float) -> Table:
 
 def protocol_table() -> Table:
     """How images are compared."""
-    rows = [[p.name, p.colour, str(p.border), p.description] for p in PROTOCOLS.values()]
+    rows = [
+        [p.name, p.colour, "yes" if p.rounded else "no", str(p.border), p.window, p.description] for p in PROTOCOLS.values()
+    ]
     caption = "Measurement protocols. Every value is of one 8-bit image; means are over images."
-    notes = ["PSNR: 10 log10(255² / MSE). SSIM: Gaussian window 11×11, sigma 1.5, valid positions (Wang et al. 2004)."]
-    return Table("protocol", caption, ["Protocol", "Colour", "Border", "What is compared"], rows, notes)
+    notes = [
+        "PSNR: 10 log10(255² / MSE). SSIM: Wang et al. 2004; gaussian: 11×11, sigma 1.5; uniform: 7×7; valid positions."
+    ]
+    return Table(
+        "protocol", caption, ["Protocol", "Colour", "Rounded", "Border", "SSIM window", "What is compared"], rows, notes
+    )
 
 
 def latency_table(latency: Path, jetson: Path) -> Table:

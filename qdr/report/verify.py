@@ -1,0 +1,133 @@
+"""Does the paper follow from the results? Every table and figure made anew and compared with the committed one.
+
+For each profile that has a folder in results/, tables and figures are written to a temporary folder from its CSV alone
+and compared with paper_tables/ and figures/, byte for byte: a file that differs, is missing, or that nothing makes any
+more is stale. The README's tables are compared with those of paper_tables/. What is checked is the working tree.
+
+Figures are exact only with the libraries that drew them, so they are compared where the versions in provenance.json are
+the installed ones, and otherwise left out, with the reason. Tables hold text and must agree everywhere.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import version
+from itertools import zip_longest
+from pathlib import Path
+
+from qdr import config, paths
+from qdr.errors import QdrError, check_choice
+from qdr.report import figures, tables
+from qdr.rows import read_json
+
+SHOWN = ("quality/summary", "speed/latency")
+README_PROFILE = "embedded"
+DRAWN_WITH = ("matplotlib", "numpy", "pandas", "scipy")
+PICTURES = (".png", ".pdf")
+
+
+def verify(profile: str | None = None) -> None:
+    """Print a line per stale file of one profile or of all, or what was compared if there is none.
+
+    Raises:
+        QdrError: when a file is stale.
+    """
+    present = sorted(path.name for path in (paths.project_root() / "results").iterdir() if path.is_dir())
+    chosen = [check_choice("profile", profile, present)] if profile else present
+    count = 0
+    for line in (line for name in chosen for line in stale(name)):
+        print(line)
+        count += 1
+    if count:
+        raise QdrError(f"{count} stale file{'s' if count > 1 else ''}: each line says how to make it anew (`make report`)")
+    print(f"{', '.join(chosen)}: what was compared is what results/ gives")
+
+
+def stale(profile: str) -> Iterator[str]:
+    """A line per file that is not what a profile's results give."""
+    yield from stale_tables(profile)
+    other = other_versions(profile)
+    if other:
+        print(f"{profile}: figures not compared, drawn with {other}; `pip install -c constraints.txt` gives those versions")
+    else:
+        yield from stale_figures(profile)
+    if profile == README_PROFILE:
+        yield from stale_readme()
+
+
+def stale_tables(profile: str) -> list[str]:
+    """A line per stale file in paper_tables/<profile>."""
+    results = paths.results(profile)
+    with tempfile.TemporaryDirectory() as folder:
+        tables.write_quality(config.load(config.profile_path(profile)), results, Path(folder))
+        tables.write_speed(results, Path(folder))
+        return list(_compare(Path(folder), paths.tables(profile), profile, "tables"))
+
+
+def stale_figures(profile: str) -> list[str]:
+    """A line per stale file in figures/<profile>."""
+    settings, results = config.load(config.profile_path(profile)), paths.results(profile)
+    with tempfile.TemporaryDirectory() as folder:
+        figures.write_quality(settings, results, Path(folder))
+        figures.write_speed(settings, results, Path(folder))
+        return list(_compare(Path(folder), paths.figures(profile), profile, "figures"))
+
+
+def stale_readme() -> Iterator[str]:
+    """A line per table that README.md shows otherwise than paper_tables/ has it."""
+    readme = (paths.project_root() / "README.md").read_text(encoding="utf-8").splitlines()
+    for path in (paths.tables(README_PROFILE) / f"{name}.md" for name in SHOWN):
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        shown = f"of {path.relative_to(paths.project_root())}; put that table there as it stands"
+        if lines and lines[0] not in readme:
+            yield f"README.md: lacks {lines[0]!r} {shown}"
+        elif lines:
+            start = readme.index(lines[0])
+            found = _first_difference(readme[start : start + len(lines)], lines)
+            if found:
+                yield f"README.md, line {start + found[0]}: {found[1]!r} instead of {found[2]!r} {shown}"
+
+
+def other_versions(profile: str) -> str:
+    """The libraries that a profile's figures were drawn with, where others are installed; empty if none differs."""
+    recorded = read_json(paths.results(profile) / "provenance.json")["versions"]
+    pairs = [(name, recorded.get(name), version(name)) for name in DRAWN_WITH]
+    return ", ".join(f"{name} {then} (here {now})" for name, then, now in pairs if then != now)
+
+
+def _compare(made: Path, kept: Path, profile: str, kind: str) -> Iterator[str]:
+    """A line per file below two folders that is not the same in both."""
+    active = config.load().profile == profile
+    names = {path.relative_to(folder) for folder in (made, kept) for path in folder.rglob("*") if path.is_file()}
+    for name in sorted(names):
+        where = (kept / name).relative_to(paths.project_root())
+        verb = "speed" if name.parts[0] == "speed" else kind
+        anew = "run `make report`" if active else f"run `qdr report {verb} --profile {profile}`"
+        if not (made / name).is_file():
+            yield f"{where}: nothing makes it any more; delete it"
+        elif not (kept / name).is_file():
+            yield f"{where}: missing; {anew}"
+        elif (made / name).read_bytes() != (kept / name).read_bytes():
+            yield f"{where}{_what(made / name, kept / name)}; {anew}"
+
+
+def _what(made: Path, kept: Path) -> str:
+    """Where two files differ: in which line, if they are text."""
+    if kept.suffix in PICTURES:
+        return ": not the figure that results/ gives"
+    new, old = (path.read_text(encoding="utf-8", errors="replace").splitlines() for path in (made, kept))
+    found = _first_difference(old, new)
+    return f", line {found[0]}: {found[1]!r} instead of {found[2]!r}" if found else ": other line ends"
+
+
+def _first_difference(old: list[str], new: list[str]) -> tuple[int, str, str] | None:
+    """Number, from 1, and both texts of the first line that differs.
+
+    >>> _first_difference(["a", "b"], ["a", "c", "d"])
+    (2, 'b', 'c')
+    """
+    for place, (there, here) in enumerate(zip_longest(old, new, fillvalue=""), 1):
+        if there != here:
+            return place, there, here
+    return None
