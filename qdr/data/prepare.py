@@ -18,6 +18,7 @@ from PIL import Image
 from qdr import paths
 from qdr.config import SCENES, Config
 from qdr.data.degrade import degrade
+from qdr.data.leaks import check_leaks
 from qdr.data.pairs import images_in, match, read_image, read_pair
 from qdr.data.tasks import card
 from qdr.data.texture import Field
@@ -51,11 +52,16 @@ def prepare(config: Config, task: str) -> None:
 
 
 def _training(config: Config, task: str) -> dict[str, Iterable[Triple]]:
-    """The splits train and val."""
+    """The splits train and val.
+
+    Raises:
+        QdrError: when a test background is among the training photographs.
+    """
     source, kind = config.data.train[task], config.data.degrade[task]
     if source == SCENES:
         return {split: _degraded(config, task, paths.scenes(split), kind) for split in ("train", "val")}
     folder = paths.raw(source)
+    check_leaks({source: folder}, {entry.source: paths.raw(entry.source) for entry in config.data.test[task]})
     if card(source).kind == "pairs":
         kept = {name for i, (name, _, _) in enumerate(match(folder)) if _held_out(config, i)}
         pairs = list(_paired(folder))

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from qdr import paths
 from qdr.config import Config
 from qdr.errors import QdrError
-from qdr.evaluate.restore import PROTOCOL, test_sets
+from qdr.evaluate.restore import test_sets
 from qdr.export.models import engine_file, exported
 from qdr.methods import NONE
-from qdr.metrics.protocol import protocol
+from qdr.metrics.protocol import PROTOCOL, protocol
 from qdr.metrics.psnr import psnr
 from qdr.rows import write_rows
 from qdr.runtimes.session import open_session, restore

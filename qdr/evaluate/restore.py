@@ -7,6 +7,7 @@ quantization, because no engine here executes fewer bits; their rows say so. The
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from qdr import paths
 from qdr.config import SCENES, Config
 from qdr.data.loader import PairSet
+from qdr.data.tasks import card
 from qdr.export.models import ENGINE_BITS, engine_file
-from qdr.metrics.protocol import protocol
+from qdr.metrics.protocol import PROTOCOL, protocol
 from qdr.metrics.psnr import psnr
 from qdr.metrics.ssim import ssim
 from qdr.rows import write_rows
@@ -25,7 +27,6 @@ from qdr.runtimes.torch_eager import TorchSession
 from qdr.train.plan import Run, plan
 from qdr.train.run import load_model
 
-PROTOCOL = "rgb-full"
 METRICS = {"psnr": psnr, "ssim": ssim}
 INPUT_BITS = "FP32"
 Image = NDArray[np.uint8]
@@ -67,6 +68,12 @@ def _rows(config: Config, task: str, sets: dict[str, PairSet]) -> Iterator[dict[
 
 
 def _measure(about: dict[str, Any], restored: Image, target: Image) -> Iterator[dict[str, Any]]:
-    for metric, compute in METRICS.items():
-        value = compute(restored, target, protocol(PROTOCOL))
-        yield about | {"metric": metric, "protocol": PROTOCOL, "value": f"{value:.6f}"}
+    for name, (metric, compute) in product(protocols(about["split"]), METRICS.items()):
+        value = compute(restored, target, protocol(name))
+        yield about | {"metric": metric, "protocol": name, "value": f"{value:.6f}"}
+
+
+def protocols(split: str) -> list[str]:
+    """How the images of a split are compared: our protocol, and the field's habit where it is another."""
+    habit = PROTOCOL if split == SCENES else card(split).protocol
+    return list(dict.fromkeys([PROTOCOL, habit or PROTOCOL]))

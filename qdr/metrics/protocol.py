@@ -100,6 +100,7 @@ _ALL = (
     ),
 )
 PROTOCOLS = {rule.name: rule for rule in _ALL}
+PROTOCOL = "rgb-full"  # that of every table, unless it says otherwise
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qdr.config import BITS, SCENES, TASKS
 from qdr.methods import catalogue, recipe
+from qdr.metrics.protocol import PROTOCOL
 from qdr.report.load import QUALITY, load
 
 Values = NDArray[np.float64]
@@ -61,7 +62,8 @@ class Quality:
     """The rows of results/quality.csv."""
 
     def __init__(self, path: Path) -> None:
-        self.frame = load(path, QUALITY)
+        self.rows = load(path, QUALITY)
+        self.frame = self.rows[self.rows["protocol"] == PROTOCOL]
 
     @property
     def tasks(self) -> list[str]:
@@ -90,6 +92,15 @@ class Quality:
         return sorted(
             found, key=lambda s: (bits.index(s.bits), -count(s.images), order.index(s.method.partition("@")[0]), s.method)
         )
+
+    def habit(self, task: str, split: str) -> tuple[str, dict[Setting, float]] | None:
+        """The field's own protocol for a test set and the mean PSNR of each setting under it, where it is not ours."""
+        f = self.rows[(self.rows["task"] == task) & (self.rows["split"] == split) & (self.rows["metric"] == "psnr")]
+        f = f[f["protocol"] != PROTOCOL]
+        if f.empty:
+            return None
+        keys = [Setting(*key) for key in f[["method", "bits", "images"]].itertuples(index=False, name=None)]
+        return str(f["protocol"].iloc[0]), {s: float(part.mean()) for s, part in f["value"].groupby(keys, sort=False)}
 
     def values(self, task: str, split: str, metric: str, setting: Setting) -> Values:
         """One value per image, sorted by image, averaged over seeds; empty if it was not measured."""

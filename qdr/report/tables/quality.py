@@ -125,7 +125,18 @@ def summary_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
     for task, split in quality.sets(kind):
         view = View(quality, task, split, stats)
         rows.append([set_label(task, split), *(view.means(s)[0] for s in shown), view.recovery(Setting("qdr", "W8A8"))])
-    return Table("summary", _caption("PSNR (dB)", quality, kind, stats), header, rows)
+    notes = [note for where in quality.sets(kind) if (note := _habit(quality, *where, shown))]
+    return Table("summary", _caption("PSNR (dB)", quality, kind, stats), header, rows, notes)
+
+
+def _habit(quality: Quality, task: str, split: str, shown: list[Setting]) -> str | None:
+    """The same models under the protocol that the field uses for this set."""
+    found = quality.habit(task, split)
+    if found is None:
+        return None
+    name, means = found
+    values = ", ".join(f"{label(s.method)} {means[s]:.2f}" for s in shown if s in means)
+    return f"{set_label(task, split)} in {name}, as the field prints it: {values} dB."
 
 
 def ablation_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
