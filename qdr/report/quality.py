@@ -93,22 +93,18 @@ class Quality:
             found, key=lambda s: (bits.index(s.bits), -count(s.images), order.index(s.method.partition("@")[0]), s.method)
         )
 
-    def habit(self, task: str, split: str) -> tuple[str, dict[Setting, float]] | None:
-        """The field's own protocol for a test set and the mean PSNR of each setting under it, where it is not ours."""
-        f = self.rows[(self.rows["task"] == task) & (self.rows["split"] == split) & (self.rows["metric"] == "psnr")]
-        f = f[f["protocol"] != PROTOCOL]
-        if f.empty:
-            return None
-        keys = [Setting(*key) for key in f[["method", "bits", "images"]].itertuples(index=False, name=None)]
-        return str(f["protocol"].iloc[0]), {s: float(part.mean()) for s, part in f["value"].groupby(keys, sort=False)}
+    def habit(self, task: str, split: str) -> str | None:
+        """The field's own protocol for a test set, where it is not ours."""
+        rows = self.rows[(self.rows["task"] == task) & (self.rows["split"] == split) & (self.rows["protocol"] != PROTOCOL)]
+        return None if rows.empty else str(rows["protocol"].iloc[0])
 
-    def values(self, task: str, split: str, metric: str, setting: Setting) -> Values:
+    def values(self, task: str, split: str, metric: str, setting: Setting, protocol: str = PROTOCOL) -> Values:
         """One value per image, sorted by image, averaged over seeds; empty if it was not measured."""
-        return self._rows(task, split, metric, setting).groupby("image")["value"].mean().to_numpy(np.float64)
+        return self._rows(task, split, metric, setting, protocol).groupby("image")["value"].mean().to_numpy(np.float64)
 
     def seeds(self, task: str, split: str, metric: str, setting: Setting) -> Values:
         """The mean over images of each seed."""
-        return self._rows(task, split, metric, setting).groupby("seed")["value"].mean().to_numpy(np.float64)
+        return self._rows(task, split, metric, setting, PROTOCOL).groupby("seed")["value"].mean().to_numpy(np.float64)
 
     def engine(self, task: str, setting: Setting) -> str:
         """The engine that a setting was measured in."""
@@ -130,10 +126,11 @@ class Quality:
         sets = [(task, split) for task, split in self.sets(kind) if task in tasks]
         return {s.method: np.concatenate([self.values(*where, "psnr", s) for where in sets]) for s in shared}
 
-    def _rows(self, task: str, split: str, metric: str, setting: Setting) -> pd.DataFrame:
-        f = self.frame
+    def _rows(self, task: str, split: str, metric: str, setting: Setting, protocol: str) -> pd.DataFrame:
+        f = self.rows
         where = (f["task"] == task) & (f["split"] == split) & (f["metric"] == metric) & (f["method"] == setting.method)
-        return f[where & (f["bits"] == setting.bits) & (f["images"] == setting.images)].sort_values(["image", "seed"])
+        where &= (f["bits"] == setting.bits) & (f["images"] == setting.images) & (f["protocol"] == protocol)
+        return f[where].sort_values(["image", "seed"])
 
 
 INPUT = Setting("input", "FP32")

@@ -131,12 +131,11 @@ def summary_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
 
 def _habit(quality: Quality, task: str, split: str, shown: list[Setting]) -> str | None:
     """The same models under the protocol that the field uses for this set."""
-    found = quality.habit(task, split)
-    if found is None:
+    name = quality.habit(task, split)
+    if name is None:
         return None
-    name, means = found
-    values = ", ".join(f"{label(s.method)} {means[s]:.2f}" for s in shown if s in means)
-    return f"{set_label(task, split)} in {name}, as the field prints it: {values} dB."
+    means = ", ".join(f"{label(s.method)} {quality.values(task, split, 'psnr', s, name).mean():.2f}" for s in shown)
+    return f"{set_label(task, split)} in {name}, as the field prints it: {means} dB."
 
 
 def ablation_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
