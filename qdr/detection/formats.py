@@ -7,7 +7,8 @@
                 from the cell's centre is the mean of a distribution over 0 to 7 strides; scores per class
     fastestdet  FastestDet (github.com/dog-qiuqiu/FastestDet): stretched, BGR / 255; one grid of stride 16; centre =
                 cell + tanh, size = sigmoid x image; score = object^0.6 x class^0.4 of the likeliest class
-    centre      the pipeline's own (`qdr.detection.network`): RGB / 255 at its own size; local maxima of the heat map
+    centre      the pipeline's own (`qdr.detection.network`): RGB / 255 at its own size; distances from the
+                cell's centre to the sides, scores per class
 
 A `prepare` takes an RGB image [h, w, 3] and returns the batch and how many of its pixels make one of the image, across and
 down; a `decode` takes the outputs and returns candidates: corners [n, 4] in pixels of the batch and scores [n, classes].
@@ -22,11 +23,10 @@ from dataclasses import dataclass
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter
 from scipy.special import expit, softmax
 
 from qdr.detection.boxes import Corners, Image
-from qdr.detection.network import SIZE, STRIDE
+from qdr.detection.network import STRIDE
 
 Array = NDArray[np.float32]
 Prepared = tuple[Array, float, float]
@@ -107,14 +107,13 @@ def prepare_centre(image: Image) -> Prepared:
 
 
 def decode_centre(outputs: list[Array]) -> Candidates:
-    """[1, classes + 4, rows, columns]: logits, place in the cell, logarithm of the size."""
+    """[1, classes + 4, rows, columns]: logits, logarithms of the distances to the four sides over the stride."""
     raw = outputs[0][0]
-    heat = expit(raw[:-4])
-    heat = np.where(maximum_filter(heat, (1, 3, 3)) == heat, heat, 0)
     rows, columns = np.mgrid[: raw.shape[1], : raw.shape[2]].astype(np.float32)
-    middle = np.stack([columns + raw[-4], rows + raw[-3]], axis=-1).reshape(-1, 2) * STRIDE
-    size = np.exp(np.clip(raw[-2:], -3, 3)).reshape(2, -1).T * np.float32(SIZE)
-    return np.concatenate([middle - size / 2, middle + size / 2], axis=1), heat.reshape(len(heat), -1).T
+    middle = (np.stack([columns.ravel(), rows.ravel()], axis=1) + np.float32(0.5)) * STRIDE
+    distance = np.exp(np.minimum(raw[-4:], 4)).reshape(4, -1).T * np.float32(STRIDE)
+    corners = np.concatenate([middle - distance[:, :2], middle + distance[:, 2:]], axis=1)
+    return corners, expit(raw[:-4]).reshape(len(raw) - 4, -1).T
 
 
 FORMATS = {

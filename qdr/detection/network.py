@@ -1,11 +1,11 @@
-"""A small detector for the embedded profile: objects as centre points (CenterNet; Zhou, Wang and Kraehenbuehl 2019, arXiv
-1904.07850), on one grid of stride 8.
+"""A small detector for the embedded profile: one grid of stride 8, no anchors (FCOS; Tian et al. 2019, arXiv 1904.01355).
 
-    image [0,1] -> 2x-1 -> three convolutions of stride 2 -> residual blocks, dilated 1 1 2 2 1 -> 1x1: classes + 4
+    image [0,1] -> 2x-1 -> 4x4/4 -> 3x3 -> 3x3/2 -> residual convolutions, dilated 1 2 1 2 1 -> 1x1: classes + 4
 
-Per cell: a logit per class (an object of that class has its centre here), the centre's place within the cell (0 to 1)
-and the logarithm of width and height over `SIZE`. Loss, as in the paper: the penalty-reduced focal loss on a heat map with a
-Gaussian bump per object, and L1 on place and size at the cells of the centres.
+Per cell: a logit per class (this cell lies at the centre of an object of that class), and the logarithm of the distances
+from the cell's centre to the object's left, top, right and bottom over the stride. Cells within `REACH` strides of an
+object's centre, and inside it, are to find it. Loss: focal loss of the logits (Lin et al. 2017, arXiv 1708.02002) plus
+1 - IoU (generalized: Rezatofighi et al. 2019, arXiv 1902.09630) of the boxes of those cells, both per such cell.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 STRIDE = 8
-SIZE = 32.0  # pixels; what a size output of 0 means
-WIDTHS = (16, 32, 64)
-DILATIONS = (1, 1, 2, 2, 1)
-PRIOR = 0.02  # of a cell to hold a centre, before training
+REACH = 1.1  # strides, each way
+WIDTHS = (32, 48, 64)
+DILATIONS = (1, 2, 1, 2, 1)
+PRIOR = 0.01  # of a cell to lie at a centre, before training
+START = 1.0  # logarithm of a distance in strides, before training
+FOCUS, BALANCE = 2.0, 0.25  # gamma and alpha of the focal loss
 
 
 class CentreNet(nn.Module):
@@ -28,13 +30,12 @@ class CentreNet(nn.Module):
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        inputs = (3, *WIDTHS[:-1])
-        self.stem = nn.Sequential(*(_convolution(a, b, stride=2) for a, b in zip(inputs, WIDTHS, strict=True)))
-        self.blocks = nn.ModuleList(_convolution(WIDTHS[-1], WIDTHS[-1], dilation=d) for d in DILATIONS)
-        self.head = nn.Conv2d(WIDTHS[-1], classes + 4, 1)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
-        with torch.no_grad():
-            self.head.bias[:classes] = math.log(PRIOR / (1 - PRIOR))  # type: ignore[index]
+        a, b, c = WIDTHS
+        self.stem = nn.Sequential(_convolution(3, a, 4, 4, 0), _convolution(a, b), _convolution(b, c, stride=2))
+        self.blocks = nn.ModuleList(_convolution(c, c, padding=d, dilation=d) for d in DILATIONS)
+        self.head = nn.Conv2d(c, classes + 4, 1)
+        bias = [math.log(PRIOR / (1 - PRIOR))] * classes + [START] * 4
+        self.head.bias = nn.Parameter(torch.tensor(bias))
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.stem(image * 2 - 1)
@@ -44,37 +45,43 @@ class CentreNet(nn.Module):
 
 
 def targets(corners: Tensor, labels: Tensor, classes: int, side: int) -> Tensor:
-    """What the network should put out for one image: [classes + 5, side/8, side/8], the last plane marks the centres."""
+    """What the network should put out for one image: [classes + 4, side/8, side/8]; no class is 1 where nothing is."""
     cells = side // STRIDE
-    out = torch.zeros(classes + 5, cells, cells)
-    rows, columns = torch.arange(cells)[:, None], torch.arange(cells)[None, :]
-    for (left, top, right, bottom), label in zip(corners.tolist(), labels.tolist(), strict=True):
-        x, y = (left + right) / 2 / STRIDE, (top + bottom) / 2 / STRIDE
-        column, row = min(int(x), cells - 1), min(int(y), cells - 1)
-        width, height = right - left, bottom - top
-        sigma = max(width, height) / STRIDE / 8 + 0.3
-        bump = torch.exp(-((columns - column) ** 2 + (rows - row) ** 2) / (2 * sigma**2))
-        out[label] = torch.maximum(out[label], bump)
-        inside = [x - column, y - row, math.log(width / SIZE), math.log(height / SIZE)]
-        out[classes : classes + 4, row, column] = torch.tensor(inside)
-        out[classes + 4, row, column] = 1
+    out = torch.zeros(classes + 4, cells, cells)
+    middle = (torch.arange(cells) + 0.5) * STRIDE
+    x, y = middle[None, :].expand(cells, cells), middle[:, None].expand(cells, cells)
+    for box, label in zip(corners, labels.tolist(), strict=True):
+        left, top, right, bottom = box.tolist()
+        distance = torch.stack([x - left, y - top, right - x, bottom - y])
+        away = torch.maximum((x - (left + right) / 2).abs(), (y - (top + bottom) / 2).abs())
+        here = (away <= REACH * STRIDE) & (distance.amin(0) > 0)
+        out[:classes, here] = 0
+        out[label, here] = 1
+        out[classes:, here] = (distance[:, here] / STRIDE).log()
     return out
 
 
 def detection_loss(output: Tensor, target: Tensor) -> Tensor:
-    """Focal loss of the heat map plus L1 of place and size, per object."""
+    """Focal loss of all cells and 1 - generalized IoU of those at an object, over the number of the latter."""
     classes = output.shape[1] - 4
     logits, wanted = output[:, :classes], target[:, :classes]
-    centre = target[:, classes + 4 :]
-    chance = torch.sigmoid(logits)
-    hit = (wanted == 1).float()
-    found = hit * (1 - chance) ** 2 * F.logsigmoid(logits)
-    missed = (1 - hit) * (1 - wanted) ** 4 * chance**2 * F.logsigmoid(-logits)
-    place = (output[:, classes:] - target[:, classes : classes + 4]).abs() * centre
-    objects: Tensor = centre.sum().clamp(min=1)
-    return -(found + missed).sum() / objects + place.sum() / objects
+    cross = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    wrong = (torch.sigmoid(logits) - wanted).abs()
+    weight = BALANCE * wanted + (1 - BALANCE) * (1 - wanted)
+    here = wanted.amax(1) > 0
+    found, true = (boxes[:, classes:].permute(0, 2, 3, 1)[here].exp() for boxes in (output.clamp(max=4.0), target))
+    count = here.sum().clamp(min=1)
+    return (weight * wrong**FOCUS * cross).sum() / count + (1 - _overlap(found, true)).sum() / count
 
 
-def _convolution(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=dilation, dilation=dilation, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
+def _overlap(a: Tensor, b: Tensor) -> Tensor:
+    """Generalized IoU of boxes around the same points, given as distances [n, 4] to left, top, right and bottom."""
+    inner, outer = torch.minimum(a, b), torch.maximum(a, b)
+    shared, hull = ((d[:, 0] + d[:, 2]) * (d[:, 1] + d[:, 3]) for d in (inner, outer))
+    union = sum((d[:, 0] + d[:, 2]) * (d[:, 1] + d[:, 3]) for d in (a, b)) - shared
+    return shared / union - (hull - union) / hull
+
+
+def _convolution(a: int, b: int, side: int = 3, stride: int = 1, padding: int = 1, dilation: int = 1) -> nn.Sequential:
+    convolution = nn.Conv2d(a, b, side, stride, padding, dilation, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(b), nn.ReLU())

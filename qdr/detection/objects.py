@@ -22,8 +22,8 @@ from qdr.detection.boxes import Labelled, iou
 from qdr.seed import derive
 
 CLASSES = ("star", "cross", "arrow", "crescent", "barred ring")
-RADIUS = (9.0, 32.0)  # pixels
-CONTRAST = 0.12  # of mean brightness, at least
+RADIUS = (14.0, 36.0)  # pixels
+CONTRAST = 0.22  # of mean brightness, at least
 FINER = 4  # outlines are drawn this many times larger and reduced
 _ARROW = ((1.0, 0.0), (0.1, 0.85), (0.1, 0.32), (-1.0, 0.32), (-1.0, -0.32), (0.1, -0.32), (0.1, -0.85))
 Point = tuple[float, float]
@@ -43,7 +43,7 @@ def place(rng: np.random.Generator, name: str, image: NDArray[np.uint8], depth: 
     corners: list[list[float]] = []
     labels: list[int] = []
     for _ in range(count):
-        label, radius = int(rng.integers(len(CLASSES))), _radius(rng)
+        label, radius = int(rng.integers(len(CLASSES))), min(_radius(rng), min(height, width) / 4)
         cover = outline(label, radius, rng.uniform(0, 2 * math.pi), float(rng.uniform(0.75, 1.0)))
         rows, columns = (np.flatnonzero((cover >= 0.5).any(axis=axis)) for axis in (1, 0))
         cover = cover[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

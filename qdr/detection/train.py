@@ -32,7 +32,8 @@ from qdr.train.checkpoint import save_run
 
 CROP = 128
 PER_SCENE = 8  # crops of one scene
-LR = 3e-3
+OBJECTS = 5  # on a crop, at most: more than in a test scene, to learn from more of them per step
+LR = 1.2e-2
 WARMUP = 0.05  # of the steps
 
 
@@ -71,7 +72,7 @@ def _crops(path: Path, seed: int) -> list[Labelled]:
     for i in range(PER_SCENE):
         top, left = (int(rng.integers(size - side + 1)) for size in image.shape[:2])
         window = image[top : top + side, left : left + side]
-        crops.append(place(rng, f"{path.stem}-{i}", window, None, int(rng.integers(0, 4))))
+        crops.append(place(rng, f"{path.stem}-{i}", window, None, int(rng.integers(0, OBJECTS + 1))))
     return crops
 
 
@@ -90,7 +91,7 @@ def fit(model: nn.Module, crops: list[Labelled], steps: int, batch: int, seed: i
         optimizer.step()
         schedule.step()
         if step % 50 == 0 or step == steps - 1:
-            metrics.append({"step": step, "loss": round(float(loss), 5)})
+            metrics.append({"step": step, "loss": round(loss.item(), 5)})
     model.eval().to(memory_format=torch.contiguous_format)
     return metrics
 
