@@ -61,7 +61,7 @@ class OnnxDetector:
         corners, scores = self._format.decode(self._session.run(None, {self._input: batch}))
         found = select(corners, scores[:, self._columns], PROBABLE, self._format.overlap)
         limits = np.array([image.shape[1], image.shape[0]] * 2, np.float32)
-        inside = np.clip(found.corners / np.array([across, down] * 2, np.float32), 0, limits)
+        inside = np.asarray(np.clip(found.corners / np.array([across, down] * 2, np.float32), 0, limits), np.float32)
         return Detections(inside, found.labels, found.scores)
 
 

@@ -103,7 +103,8 @@ def decode_fastestdet(outputs: list[Array], side: int = 352) -> Candidates:
 def prepare_centre(image: Image) -> Prepared:
     """The image itself, extended to a multiple of the stride."""
     bottom, right = -image.shape[0] % STRIDE, -image.shape[1] % STRIDE
-    return _batch(np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge") / np.float32(255)), 1.0, 1.0
+    extended = np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge").astype(np.float32)
+    return _batch(extended / np.float32(255)), 1.0, 1.0
 
 
 def decode_centre(outputs: list[Array]) -> Candidates:

@@ -51,7 +51,7 @@ def place(rng: np.random.Generator, name: str, image: NDArray[np.uint8], depth: 
         for _ in range(20):
             top, left = int(rng.integers(1, height - h)), int(rng.integers(1, width - w))
             box = [left, top, left + w, top + h]
-            if not corners or iou(np.float32(box), np.float32(corners)).max() == 0:
+            if not corners or iou(np.array(box, np.float32), np.array(corners, np.float32)).max() == 0:
                 window = (slice(top, top + h), slice(left, left + w))
                 _paint(rng, painted[window], cover)
                 if depth is not None:

@@ -50,7 +50,9 @@ def make_detector(config: Config) -> None:
     model = CentreNet(len(CLASSES))
     metrics = fit(model, crops, settings.steps, settings.batch, settings.seed)
     with paths.replacing(folder) as temporary:
-        save_run(temporary, model, metrics, {"classes": list(CLASSES), "settings": vars(settings), "threads": config.threads})
+        save_run(
+            temporary, model, metrics, {"classes": list(CLASSES), "settings": vars(settings), "threads": config.threads}
+        )
         export(model, temporary / "detector.onnx")
 
 
@@ -80,7 +82,7 @@ def fit(model: nn.Module, crops: list[Labelled], steps: int, batch: int, seed: i
     """Train with AdamW and a one-cycle learning rate; returns the logged losses."""
     optimizer = torch.optim.AdamW(model.parameters(), LR, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=steps, pct_start=WARMUP)
-    model.train().to(memory_format=torch.channels_last)
+    model.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     metrics = []
     for step in track(range(steps), "detector"):
         images, wanted = make_batch(crops, batch, np.random.default_rng((seed, step)))
@@ -92,7 +94,7 @@ def fit(model: nn.Module, crops: list[Labelled], steps: int, batch: int, seed: i
         schedule.step()
         if step % 50 == 0 or step == steps - 1:
             metrics.append({"step": step, "loss": round(loss.item(), 5)})
-    model.eval().to(memory_format=torch.contiguous_format)
+    model.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return metrics
 
 

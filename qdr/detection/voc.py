@@ -52,7 +52,9 @@ def local_folder() -> Path:
     if not base:
         raise QdrError(f"detection on VOC needs the environment variable QDR_DATA: the folder that holds {FOLDER.parent}")
     if not (Path(base) / FOLDER).is_dir():
-        raise QdrError(f"QDR_DATA has no folder {FOLDER}: put VOC images and annotations there, as qdr/detection/voc.py says")
+        raise QdrError(
+            f"QDR_DATA has no folder {FOLDER}: put VOC images and annotations there, as qdr/detection/voc.py says"
+        )
     return Path(base)
 
 

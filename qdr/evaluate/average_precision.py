@@ -65,12 +65,12 @@ def average_precision(truth: Sequence[Labelled], found: Sequence[Detections], cl
 
 def _match(truth: Sequence[Labelled], found: Sequence[Detections], classes: int) -> Any:
     """COCO's evaluation with detections matched to objects."""
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for i, labelled in enumerate(truth):
         for corners, label, ignored in zip(labelled.corners, labelled.labels, labelled.difficult, strict=True):
             about = {"id": len(annotations) + 1, "image_id": i + 1, "category_id": int(label) + 1}
             annotations.append(about | _size(corners) | {"iscrowd": int(ignored)})
-    detections = []
+    detections: list[dict[str, Any]] = []
     for i, boxes in enumerate(found):
         for corners, label, score in zip(boxes.corners, boxes.labels, boxes.scores, strict=True):
             about = {"id": len(detections) + 1, "image_id": i + 1, "category_id": int(label) + 1}
