@@ -1,8 +1,8 @@
 """Gather the rows of all tasks into results/: the tidy CSV that tables and figures are drawn from.
 
-quality.csv, parity.csv, features.csv and detection.csv join the tasks' rows, sensitivity.csv is of one task; training.csv holds the
-logged metrics in long form, of seeds and subsets of images but the first only the last step; provenance.json says who
-made them. Every file is validated against its schema when it is read.
+quality.csv, parity.csv, features.csv and detection.csv join the tasks' rows, sensitivity.csv is of one task; training.csv
+holds the logged metrics in long form, of seeds and subsets of images but the first only the last step; provenance.json
+says who made them. Every file is validated against its schema when it is read.
 """
 
 from __future__ import annotations
