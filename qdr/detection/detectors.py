@@ -17,7 +17,7 @@ from qdr import paths
 from qdr.data.fetch import sha256
 from qdr.detection import objects, voc
 from qdr.detection.boxes import Detections, Image, select
-from qdr.detection.formats import FORMATS, PROBABLE
+from qdr.detection.formats import FORMATS
 from qdr.errors import QdrError, check_choice
 
 WEIGHTS = Path("detection/weights")
@@ -59,7 +59,7 @@ class OnnxDetector:
         """Objects in an RGB image [h, w, 3]."""
         batch, across, down = self._format.prepare(image)
         corners, scores = self._format.decode(self._session.run(None, {self._input: batch}))
-        found = select(corners, scores[:, self._columns], PROBABLE, self._format.overlap)
+        found = select(corners, scores[:, self._columns], self._format.minimum, self._format.overlap)
         limits = np.array([image.shape[1], image.shape[0]] * 2, np.float32)
         inside = np.asarray(np.clip(found.corners / np.array([across, down] * 2, np.float32), 0, limits), np.float32)
         return Detections(inside, found.labels, found.scores)

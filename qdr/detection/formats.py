@@ -33,15 +33,15 @@ Prepared = tuple[Array, float, float]
 Candidates = tuple[Corners, Array]
 NANODET_MEAN = np.array([103.53, 116.28, 123.675], np.float32)  # BGR
 NANODET_DEVIATION = np.array([57.375, 57.12, 58.395], np.float32)
-PROBABLE = 0.01  # lowest score that counts, as COCO evaluations do
 
 
 @dataclass(frozen=True)
 class Format:
-    """How images go in, how boxes come out, and the overlap above which the less sure of two is dropped."""
+    """How images go in and boxes come out, the lowest score that counts, the overlap above which one of two is dropped."""
 
     prepare: Callable[[Image], Prepared]
     decode: Callable[[list[Array]], Candidates]
+    minimum: float
     overlap: float
 
 
@@ -118,10 +118,10 @@ def decode_centre(outputs: list[Array]) -> Candidates:
 
 
 FORMATS = {
-    "yolox_nano": Format(prepare_yolox, decode_yolox, 0.65),
-    "nanodet_m": Format(prepare_nanodet, decode_nanodet, 0.6),
-    "FastestDet": Format(prepare_fastestdet, decode_fastestdet, 0.45),
-    "centre": Format(prepare_centre, decode_centre, 0.5),
+    "yolox_nano": Format(prepare_yolox, decode_yolox, 0.01, 0.65),
+    "nanodet_m": Format(prepare_nanodet, decode_nanodet, 0.01, 0.6),
+    "FastestDet": Format(prepare_fastestdet, decode_fastestdet, 0.01, 0.45),
+    "centre": Format(prepare_centre, decode_centre, 0.05, 0.5),
 }
 
 

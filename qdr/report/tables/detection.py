@@ -10,8 +10,8 @@ from qdr.report.tables.table import RULE, Table
 
 HEADER = ["Task", "Detector", "Clean", "Degraded", "FP32", "PTQ INT8", "QAT INT8", "QDR INT8", "QDR gain", "QDR gain kept"]
 NOTES = [
-    "AP50 in points of 100, by COCO's code; the detector was trained on clean images only. Restored: the 8-bit output of the "
-    "engines. n.s.: the paired interval of the difference to the same image without restoration includes zero.",
+    "AP50 in points of 100, by COCO's code; the detector was trained on clean images only. Restored: the engines' 8-bit "
+    "output. n.s.: the paired interval of the difference to the same image without restoration includes zero.",
     "Gain: restored - degraded. Gain kept: (QDR INT8 - degraded) / (FP32 - degraded), where FP32's gain is significant.",
     "The last two columns: the clean image, restored all the same; a harmless restorer leaves it at the value of Clean.",
 ]
