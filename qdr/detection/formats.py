@@ -121,7 +121,7 @@ FORMATS = {
     "yolox_nano": Format(prepare_yolox, decode_yolox, 0.01, 0.65),
     "nanodet_m": Format(prepare_nanodet, decode_nanodet, 0.01, 0.6),
     "FastestDet": Format(prepare_fastestdet, decode_fastestdet, 0.01, 0.45),
-    "centre": Format(prepare_centre, decode_centre, 0.05, 0.5),
+    "centre": Format(prepare_centre, decode_centre, 0.15, 0.5),
 }
 
 

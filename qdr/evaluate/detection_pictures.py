@@ -24,7 +24,7 @@ from qdr.detection.detectors import Detector
 from qdr.rows import write_json
 
 SIDE = 176
-SURE = 0.3  # lowest score of a box that is drawn
+SURE = 0.4  # lowest score of a box that is drawn
 PICTURED = {"degraded": "degraded", "restored/fp32": "fp32", "restored/qdr": "qdr", "clean": "clean"}
 
 

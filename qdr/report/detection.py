@@ -9,7 +9,7 @@ from qdr.evaluate.stats import Interval
 from qdr.report.load import DETECTION, load
 
 METHODS = ("fp32", "ptq", "qat", "qdr")
-LABELS = {"centre": "own (scenes)", "yolox_nano": "YOLOX-nano", "nanodet_m": "NanoDet-m", "FastestDet": "FastestDet"}
+LABELS = {"centre": "own detector", "yolox_nano": "YOLOX-nano", "nanodet_m": "NanoDet-m", "FastestDet": "FastestDet"}
 
 
 class Detection:

@@ -27,7 +27,7 @@ ABOVE = 0.5  # overlap from which a detection is right
 def detection_bars(detection: Detection, confidence: float) -> Figure:
     """A column per task, a row per detector; dashed: the clean images."""
     tasks, detectors = detection.tasks, detection.detectors
-    size = (2.3 * len(tasks) + 0.5, 2.4 * len(detectors) + 0.4)
+    size = (2.5 * len(tasks) + 0.5, 2.4 * len(detectors) + 0.4)
     figure, axes = plt.subplots(len(detectors), len(tasks), figsize=size, squeeze=False, sharey=True, layout="constrained")
     for row, detector in zip(axes, detectors, strict=True):
         for axis, task in zip(row, tasks, strict=True):
@@ -35,13 +35,13 @@ def detection_bars(detection: Detection, confidence: float) -> Figure:
             shown += [(method, detection.get(task, detector, "restored", method)) for method in METHODS]
             found = [(method, interval) for method, interval in shown if interval is not None]
             for place, (method, interval) in enumerate(found):
-                _bar(axis, place, method, interval)
+                _point(axis, place, method, interval)
             clean = detection.get(task, detector, "clean")
             if clean is not None:
                 axis.axhline(100 * clean.estimate, color="black", linewidth=1, linestyle="--")
-            axis.set_xticks(range(len(found)), [_name(method) for method, _ in found], fontsize=7.5)
+            axis.set_xticks(range(len(found)), [_name(method) for method, _ in found], fontsize=7)
             axis.grid(False, axis="x")
-            axis.set_ylim(0, 105)
+            axis.set_xlim(-0.6, len(found) - 0.4)
             axis.set_title(TASK_LABELS[task] if detector == detectors[0] else "")
         row[0].set_ylabel(f"{LABELS[detector]}\nAP50 (points)")
     title = (
@@ -72,11 +72,10 @@ def detection_boxes(folder: Path, tasks: list[str]) -> Figure | None:
     return figure
 
 
-def _bar(axis: Axes, place: int, method: str, interval: Interval) -> None:
+def _point(axis: Axes, place: int, method: str, interval: Interval) -> None:
     value = 100 * interval.estimate
     reach = np.maximum(0, [[value - 100 * interval.low], [100 * interval.high - value]])
-    axis.bar(place, value, width=0.7, color=colour(method), alpha=0.85)
-    axis.errorbar(place, value, yerr=reach, color="#444444", capsize=3, linewidth=1)
+    axis.errorbar(place, value, yerr=reach, fmt="o", color=colour(method), capsize=3, markersize=6)
 
 
 def _name(method: str) -> str:
