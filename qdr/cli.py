@@ -75,6 +75,8 @@ def parser() -> argparse.ArgumentParser:
     verb("evaluate", _evaluate, "measure the quality of every model of a task, from its engine").add_argument("task")
     verb("sensitivity", _sensitivity, "quantize one layer at a time and measure what is lost").add_argument("task")
     verb("parity", _parity, "compare engines with fake quantization").add_argument("task")
+    verb("detector", _detector, "train the small detector that the profile's detection uses")
+    verb("detect", _detect, "measure what degradation and restoration do to a detector")
     verb("bench", _bench, "measure latency, each engine in processes of its own")
     verb("jetson", _jetson, "build and time TensorRT engines, or record why not")
     verb("collect", _collect, "gather the rows of all tasks in results/")
@@ -233,6 +235,20 @@ def _parity(options: argparse.Namespace) -> None:
     from qdr.evaluate.parity import parity
 
     parity(config.load(), _task(options))
+
+
+def _detector(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.detection.train import make_detector
+
+    make_detector(config.load())
+
+
+def _detect(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.evaluate.detect import detect
+
+    detect(config.load())
 
 
 def _bench(options: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ from qdr.strict import build, read_yaml
 
 TASKS = ("lowlight", "dehaze", "derain", "denoise")
 SCENES = "scenes"  # training on procedural scenes instead of a source
+DETECTORS = {"procedural": ("centre",), "voc": ("yolox_nano", "nanodet_m", "FastestDet")}
 BITS = ("FP32", "W8A8", "W6A6", "W4A8", "W4A4")
 
 
@@ -139,6 +140,24 @@ class BenchConfig:
 
 
 @dataclass(frozen=True)
+class DetectConfig:
+    """Detection on degraded and restored images.
+
+    `source` is "procedural" (scenes with objects, and the detector "centre" that the pipeline trains on such) or "voc"
+    (Pascal VOC and published detectors, both below the folder that QDR_DATA names). `images` are tested; intervals take
+    `resamples` sets of them. `steps`, `batch` and `seed` are of the training of "centre".
+    """
+
+    source: str
+    detectors: list[str]
+    images: int
+    resamples: int
+    steps: int
+    batch: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class Config:
     """A whole profile. `blocks` are measured; `search` holds the trials that settings were chosen from (`qdr search`)."""
 
@@ -156,6 +175,7 @@ class Config:
     search: dict[str, BlockConfig]
     stats: StatsConfig
     bench: BenchConfig
+    detect: DetectConfig
 
     def as_dict(self) -> dict[str, Any]:
         """The effective configuration as plain data."""
@@ -198,6 +218,7 @@ def _check(config: Config) -> None:
         raise QdrError("bench.side, fp32.patch and tune.patch must be multiples of 8 (the EFM halves three times)")
     if len(config.model.channels) != len(config.model.blocks):
         raise QdrError("model.channels and model.blocks must have one entry per level")
+    _check_detect(config.detect)
     for name, block in (config.blocks | config.search).items():
         for task in block.tasks:
             check_choice(f"task in blocks.{name}", task, config.tasks)
@@ -209,6 +230,15 @@ def _check(config: Config) -> None:
         for images in block.images:
             if images != "all" and not (images.isdigit() and int(images) > 0):
                 raise QdrError(f"blocks.{name}.images must be 'all' or a positive number in quotes, got {images!r}")
+
+
+def _check_detect(detect: DetectConfig) -> None:
+    check_choice("detect.source", detect.source, DETECTORS)
+    for name in detect.detectors:
+        check_choice(f"detector of {detect.source}", name, DETECTORS[detect.source])
+    for key in ("images", "resamples", "steps", "batch"):
+        if getattr(detect, key) < 2:
+            raise QdrError(f"detect.{key} must be at least 2, got {getattr(detect, key)}")
 
 
 def profile_path(name: str) -> Path:

@@ -81,8 +81,18 @@ def engines(task: str) -> Path:
 
 
 def rows(kind: str, task: str) -> Path:
-    """Measured rows of one task before they are collected (`kind`: quality, parity, features, sensitivity)."""
+    """Measured rows of one task before they are collected (`kind`: quality, parity, features, sensitivity, detection)."""
     return project_root() / "work" / kind / f"{task}.csv"
+
+
+def detector() -> Path:
+    """The small detector that the pipeline trains."""
+    return project_root() / "work" / "detector"
+
+
+def detection_pictures() -> Path:
+    """Restored images with what a detector found, of sources whose images are not committed."""
+    return project_root() / "work" / "detection-pictures"
 
 
 def calls() -> Path:
@@ -103,6 +113,11 @@ def samples(profile: str, task: str) -> Path:
 def gates(profile: str, task: str) -> Path:
     """LDG's gate maps on the same photograph."""
     return results(profile) / "gates" / task
+
+
+def detection_samples(profile: str, task: str) -> Path:
+    """One labelled scene degraded and restored, with what the detector found, for the figure with boxes."""
+    return results(profile) / "detection" / task
 
 
 def results(profile: str) -> Path:

@@ -49,6 +49,9 @@ def changed(project: Path, **changes: object) -> Path:
         ({"blocks__few__images": ["0"]}, "blocks.few.images"),
         ({"blocks__few__methods": ["qta"]}, "unknown method in blocks.few 'qta': did you mean 'qat'"),
         ({"model__channels": [32]}, "one entry per level"),
+        ({"detect__source": "coco"}, "unknown detect.source 'coco'"),
+        ({"detect__detectors": ["center"]}, "unknown detector of procedural 'center': did you mean 'centre'"),
+        ({"detect__images": 1}, "detect.images must be at least 2"),
         ({"sources": "photos"}, "sources must be a list"),
     ],
 )

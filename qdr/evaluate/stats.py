@@ -46,7 +46,7 @@ class Bootstrap:
 
     def mean(self, values: Values) -> Interval:
         """The mean of one value per image."""
-        return self._interval(float(values.mean()), values[self._indices(len(values))].mean(axis=1))
+        return self.interval(float(values.mean()), values[self.sets(len(values))].mean(axis=1))
 
     def difference(self, a: Values, b: Values) -> Interval:
         """The mean of a - b, paired by image."""
@@ -57,17 +57,19 @@ class Bootstrap:
         """(mean quantized - mean degraded) / (mean fp32 - mean degraded), all three resampled together."""
         _check_paired(quantized, fp32)
         _check_paired(quantized, degraded)
-        chosen = self._indices(len(quantized))
+        chosen = self.sets(len(quantized))
         kept, gained = quantized - degraded, fp32 - degraded
         drawn = kept[chosen].mean(axis=1) / gained[chosen].mean(axis=1)
-        return self._interval(float(kept.mean() / gained.mean()), drawn)
+        return self.interval(float(kept.mean() / gained.mean()), drawn)
 
-    def _indices(self, count: int) -> NDArray[np.int64]:
+    def sets(self, count: int) -> NDArray[np.int64]:
+        """The resampled sets of `count` images, [resamples, count] indices."""
         if count < 2:
             raise QdrError(f"an interval needs at least two images, got {count}")
         return np.random.default_rng(self.seed).integers(count, size=(self.resamples, count))
 
-    def _interval(self, estimate: float, drawn: Values) -> Interval:
+    def interval(self, estimate: float, drawn: Values) -> Interval:
+        """An estimate with the interval of its values on the resampled sets."""
         tail = (1 - self.confidence) / 2
         low, high = np.quantile(drawn, [tail, 1 - tail])
         return Interval(estimate, float(low), float(high))

@@ -1,8 +1,8 @@
 """Gather the rows of all tasks into results/: the tidy CSV that tables and figures are drawn from.
 
-quality.csv, parity.csv and features.csv join the tasks' rows, sensitivity.csv is of one task; training.csv holds the
-logged metrics in long form, of seeds and subsets of images but the first only the last step; provenance.json says who
-made them. Every file is validated against its schema when it is read.
+quality.csv, parity.csv, features.csv and detection.csv join the tasks' rows, sensitivity.csv is of one task; training.csv
+holds the logged metrics in long form, of seeds and subsets of images but the first only the last step; provenance.json
+says who made them. Every file is validated against its schema when it is read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from qdr.train.run import run_folder
 def collect(config: Config) -> None:
     """Write results/<profile>/*.csv and provenance.json."""
     results = paths.results(config.profile)
-    for kind in ("quality", "parity", "features"):
+    for kind in ("quality", "parity", "features", "detection"):
         write_rows(results / f"{kind}.csv", [row for task in config.tasks for row in read_rows(paths.rows(kind, task))])
     write_rows(results / "sensitivity.csv", list(read_rows(paths.rows("sensitivity", config.bench.task))))
     runs = [run for task in config.tasks for run in plan(config, task)]

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from qdr import paths
-from qdr.config import BITS, SCENES, TASKS
+from qdr.config import BITS, DETECTORS, SCENES, TASKS
 from qdr.errors import QdrError, nearest
 from qdr.methods import catalogue
 from qdr.metrics.protocol import PROTOCOLS
@@ -89,6 +89,16 @@ SENSITIVITY: dict[str, Check] = _RUN | {
     "sqnr_db": _number,
     "psnr_drop_db": _number,
 }
+DETECTION: dict[str, Check] = _RUN | {
+    "detector": _one_of(*(name for names in DETECTORS.values() for name in names)),
+    "condition": _one_of("clean", "degraded", "restored", "clean-restored"),
+    "method": _method,
+    "bits": _one_of(*BITS),
+    "engine": _ENGINE,
+    "metric": _one_of(*(f"{x}{kind}" for x in ("ap50", "ap") for kind in ("", "_gain", "_to_fp32", "_gain_kept"))),
+    **dict.fromkeys(("value", "low", "high"), _number),
+    "images": int,
+}
 LATENCY: dict[str, Check] = {
     "model": _text,
     "precision": _one_of("fp32", "bf16", "int8"),
@@ -99,6 +109,8 @@ LATENCY: dict[str, Check] = {
 }
 MEASURED = {
     "value",
+    "low",
+    "high",
     "sqnr_db",
     "psnr_drop_db",
     "delta_psnr_db",

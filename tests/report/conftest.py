@@ -28,6 +28,16 @@ GAINS = {
     ("qat", "W4A4", "2"): 5.0,
     ("qdr", "W4A4", "2"): 5.5,
 }
+DETECTED = (
+    ("clean", "input", "FP32", 0.9),
+    ("degraded", "input", "FP32", 0.5),
+    ("restored", "fp32", "FP32", 0.8),
+    ("restored", "ptq", "W8A8", 0.51),
+    ("restored", "qat", "W8A8", 0.79),
+    ("restored", "qdr", "W8A8", 0.797),
+    ("clean-restored", "fp32", "FP32", 0.9),
+    ("clean-restored", "qdr", "W8A8", 0.7),
+)
 
 
 @pytest.fixture
@@ -74,6 +84,20 @@ def results(tmp_path: Path) -> Path:
         for bits in ("W8A8", "W4A4")
         for place, (layer, kind) in enumerate([("stem", "weights"), ("point_stem", "activations"), ("head", "weights")])
     ]
+    detection = []
+    for task, (condition, method, bits, value) in product(TASKS, DETECTED):
+        about = {"profile": "smoke", "task": task, "detector": "centre", "condition": condition, "method": method}
+        about |= {"bits": bits, "engine": "none" if method == "input" else "openvino"}
+        measured = {"ap50": value}
+        if "restored" in condition:
+            measured["ap50_gain"] = value - (0.5 if condition == "restored" else 0.9)
+        if condition == "restored" and method != "fp32":
+            measured |= {"ap50_to_fp32": value - 0.8, "ap50_gain_kept": (value - 0.5) / 0.3}
+        for metric, number in measured.items():
+            ends = {"value": number, "low": number - 0.03, "high": number + 0.05}
+            row = about | {"metric": metric} | {key: f"{end:.6f}" for key, end in ends.items()}
+            detection.append(row | {"images": 40})
+    write_rows(folder / "detection.csv", detection)
     write_rows(folder / "features.csv", features)
     write_rows(folder / "sensitivity.csv", sensitivity)
     write_rows(folder / "quality.csv", quality)
@@ -104,10 +128,15 @@ def results(tmp_path: Path) -> Path:
         for kind, names in (
             ("samples", ("input", "fp32", "ptq", "qat", "qdr", "target")),
             ("gates", ("input", "truth", "gate0", "gate1")),
+            ("detection", ("degraded", "fp32", "qdr", "clean")),
         ):
             (folder / kind / task).mkdir(parents=True)
             for name in names:
                 grey = rng.integers(0, 256, (32, 32), np.uint8)
-                image = np.stack([grey] * 3, axis=2) if kind == "samples" or name == "input" else grey
+                image = np.stack([grey] * 3, axis=2) if kind != "gates" or name == "input" else grey
                 Image.fromarray(image).save(folder / kind / task / f"{name}.png")
+        found = [["star", 0.9, 2, 2, 15, 15], ["cross", 0.5, 20, 20, 30, 30]]
+        boxes = {"objects": [["star", 1.0, 2, 2, 16, 16], ["arrow", 1.0, 1, 18, 12, 30]]}
+        boxes |= dict.fromkeys(("degraded", "fp32", "qdr", "clean"), found)
+        (folder / "detection" / task / "boxes.json").write_text(json.dumps(boxes))
     return folder

@@ -6,8 +6,10 @@ from PIL import Image
 
 from qdr import config
 from qdr.report import figures
+from qdr.report.figures.detection import detection_boxes
 
 QUALITY = ("recovery", "before-after-lowlight", "before-after-derain", "ldg-gates", "sensitivity", "few-images")
+QUALITY += ("detection", "detection-boxes")
 
 GROWTH = ("tug-of-war", "error-growth")
 
@@ -27,3 +29,9 @@ def test_every_figure_twice_with_the_same_bytes(results: Path, settings: config.
             with Image.open(tmp_path / "first" / name) as image:
                 assert image.width > 400
                 assert len(image.convert("L").getcolors() or range(257)) > 20, "an empty picture"
+
+
+def test_no_boxes_are_drawn_where_pictures_are_not_passed_on(results: Path) -> None:
+    for path in (results / "detection").rglob("*.png"):
+        path.unlink()
+    assert detection_boxes(results / "detection", ["lowlight", "derain"]) is None

@@ -58,6 +58,17 @@ def test_few_images_are_compared_with_few_images(written: Path) -> None:
     assert float(ahead.split()[0]) == pytest.approx(0.5, abs=0.05)
 
 
+def test_detection_says_what_is_not_significant(written: Path) -> None:
+    (row,) = (row for row in cells(written / "quality/detection.csv") if row["Task"] == "Rain")
+    assert row["Clean"] == "90.0"
+    assert row["FP32"] == "80.0"
+    assert row["PTQ INT8"] == "51.0 n.s."
+    assert row["QDR gain"] == "+29.7 [+26.7, +34.7]"
+    assert row["QDR gain kept"].startswith("0.990 [")
+    assert row["Clean, FP32"] == "90.0 n.s."
+    assert row["Clean, QDR INT8"] == "70.0"
+
+
 def test_the_jetson_has_a_dash_and_its_reason(written: Path) -> None:
     text = (written / "speed/latency.md").read_text()
     assert "| efm | tensorrt (Jetson) | int8 | — |" in text

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from qdr.config import Config
 from qdr.evaluate.stats import Bootstrap
+from qdr.report.detection import Detection
 from qdr.report.figures.before_after import before_after
+from qdr.report.figures.detection import detection_bars, detection_boxes
 from qdr.report.figures.error_growth import error_growth
 from qdr.report.figures.few_images import few_images
 from qdr.report.figures.gates import ldg_gates
@@ -37,6 +39,12 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
     if few is not None:
         save(few, folder, "few-images")
     save(sensitivity(results / "sensitivity.csv"), folder, "sensitivity")
+    if (results / "detection.csv").is_file():  # results of before that stage have none
+        detection = Detection(results / "detection.csv")
+        save(detection_bars(detection, config.stats.confidence), folder, "detection")
+        boxes = detection_boxes(results / "detection", detection.tasks)
+        if boxes is not None:
+            save(boxes, folder, "detection-boxes")
     if samples:
         save(ldg_gates(results / "gates"), folder, "ldg-gates")
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from qdr.config import Config
 from qdr.evaluate.stats import Bootstrap
 from qdr.paths import replacing
+from qdr.report.detection import Detection
 from qdr.report.quality import Quality
 from qdr.report.tables.conventions import conventions_table
+from qdr.report.tables.detection import detection_table
 from qdr.report.tables.others import latency_table, parity_table, protocol_table, ranking_table, sensitivity_table
 from qdr.report.tables.quality import ablation_table, low_bit_table, main_table, summary_table
 
@@ -31,6 +33,7 @@ PDF and PNG.
 | quality/ranking | quality.csv: all quantized methods | `qdr report tables` |
 | quality/sensitivity | sensitivity.csv | `qdr report tables` |
 | quality/parity | parity.csv | `qdr report tables` |
+| quality/detection | detection.csv | `qdr report tables` |
 | quality/protocol | none: `qdr/metrics/protocol.py` | `qdr report tables` |
 | quality/conventions | none: a photograph with seeded noise | `qdr report tables` |
 | speed/latency | latency.csv, latency.json, jetson.json | `qdr report speed` |
@@ -41,6 +44,8 @@ PDF and PNG.
 | figures: quality/error-growth-* | features.csv | `qdr report figures` |
 | figures: quality/sensitivity | sensitivity.csv | `qdr report figures` |
 | figures: quality/ldg-gates | gates/ | `qdr report figures` |
+| figures: quality/detection | detection.csv: ap50 | `qdr report figures` |
+| figures: quality/detection-boxes | detection/ | `qdr report figures` |
 | figures: speed/quality-latency | quality.csv, latency.csv | `qdr report speed` |
 """
 
@@ -57,6 +62,8 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
         ranking_table(quality, real, config.stats.confidence),
         sensitivity_table(results / "sensitivity.csv"),
     ]
+    if (results / "detection.csv").is_file():  # results of before that stage have none
+        tables.append(detection_table(Detection(results / "detection.csv"), stats, config.detect.resamples))
     for table in [*tables, parity_table(results / "parity.csv"), protocol_table(), conventions_table()]:
         table.write(output / "quality")
     with replacing(output / "INDEX.md") as temporary:

@@ -1,0 +1,1 @@
+"""Detection: labelled images, detectors in ONNX Runtime, and the small detector that the pipeline trains itself."""
