@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 
 from qdr import paths
-from qdr.data.fetch import sha256
+from qdr.data.records import sha256
 from qdr.detection import objects, voc
 from qdr.detection.boxes import Detections, Image, select
 from qdr.detection.formats import FORMATS
