@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import onnxruntime
 
 from qdr import paths
 from qdr.data.records import sha256
@@ -19,6 +18,7 @@ from qdr.detection import objects, voc
 from qdr.detection.boxes import Detections, Image, select
 from qdr.detection.formats import FORMATS
 from qdr.errors import QdrError, check_choice
+from qdr.runtimes.ort import load_on_cpu
 
 WEIGHTS = Path("detection/weights")
 NAMES = "coco.names"
@@ -45,14 +45,7 @@ class OnnxDetector:
 
     def __init__(self, name: str, path: Path, classes: tuple[str, ...], columns: list[int], threads: int) -> None:
         self.name, self.classes, self._columns, self._format = name, classes, columns, FORMATS[name]
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises many kinds without a common base
-            raise QdrError(f"ONNX Runtime cannot load {path}: {str(error).strip().splitlines()[-1]}") from error
+        self._session = load_on_cpu(path, threads)
         self._input = self._session.get_inputs()[0].name
 
     def detect(self, image: Image) -> Detections:

@@ -16,20 +16,29 @@ from numpy.typing import NDArray
 from qdr.errors import QdrError
 
 
+def load_on_cpu(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """Any ONNX file on the CPU execution provider.
+
+    Raises:
+        QdrError: when the file cannot be loaded.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises many kinds without a common base
+        raise QdrError(f"ONNX Runtime cannot load {path}: {str(error).strip().splitlines()[-1]}") from error
+
+
 class OrtSession:
     """A model on the CPU execution provider; shapes are free."""
 
     name = "onnxruntime"
 
     def __init__(self, path: Path, precision: str, threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises many kinds without a common base
-            raise QdrError(f"ONNX Runtime cannot load {path}: {str(error).strip().splitlines()[-1]}") from error
+        self._session = load_on_cpu(path, threads)
 
     def run(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """Restore [n, 3, h, w] in [0, 1]."""
