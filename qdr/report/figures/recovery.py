@@ -22,7 +22,7 @@ METHODS = (
 def recovery(quality: Quality, stats: Bootstrap) -> Figure:
     """A panel per task; the vertical line is FP32."""
     sets = quality.sets(quality.kinds()[0])
-    figure, axes = plt.subplots(1, len(sets), figsize=(2.6 * len(sets), 2.6), squeeze=False, sharey=True)
+    figure, axes = plt.subplots(1, len(sets), figsize=(2.6 * len(sets), 2.8), squeeze=False, sharey=True)
     counts = []
     for axis, (task, split) in zip(axes[0], sets, strict=True):
         fp32, degraded = (quality.values(task, split, "psnr", s) for s in (FP32, INPUT))
@@ -35,7 +35,7 @@ def recovery(quality: Quality, stats: Bootstrap) -> Figure:
             axis.errorbar(found.estimate, place, xerr=reach, fmt="o", color=colour(setting.method), capsize=3, markersize=6)
         counts.append(len(fp32))
         axis.axvline(1, color=colour("fp32"), linewidth=1)
-        axis.set_title(f"{set_label(task, split)} (FP32: {float((fp32 - degraded).mean()):+.1f} dB)")
+        axis.set_title(f"{set_label(task, split)}\n(FP32: {float((fp32 - degraded).mean()):+.1f} dB)")
         axis.set_xlabel("gain recovery (FP32 = 1)")
         axis.locator_params(axis="x", nbins=4)
         axis.margins(x=0.15)
