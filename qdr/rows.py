@@ -37,11 +37,20 @@ def write_json(path: Path, record: dict[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read an object."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
     except FileNotFoundError as error:
         raise QdrError(f"{path} does not exist: run `dvc repro`, or `git checkout` it if it is committed") from error
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise QdrError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(record, dict):
         raise QdrError(f"{path} must hold an object")
+    return record
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are all different: of two with one name JSON's own reader keeps the last in silence."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        names = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in names if names.count(key) > 1)!r} is there twice")
     return record

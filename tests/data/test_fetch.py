@@ -47,6 +47,9 @@ def test_an_unknown_key_and_kind_in_the_manifest(project: Path, edit: Callable[.
     (project / "data" / "manifest.json").write_text("{")
     with pytest.raises(QdrError, match="not valid JSON"):
         load_cards()
+    (project / "data" / "manifest.json").write_text('{"photos": {}, "photos": {}}')
+    with pytest.raises(QdrError, match="the key 'photos' is there twice"):
+        load_cards()
 
 
 def test_a_folder_source_needs_the_variable(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
