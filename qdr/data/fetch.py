@@ -17,7 +17,7 @@ from qdr import paths
 from qdr.data.archive import arrange, unpack
 from qdr.data.download import download
 from qdr.data.pairs import images_in, match, read_image, read_pair
-from qdr.data.records import remember, sha256, tree_digest
+from qdr.data.records import expect, remember, sha256, tree_digest
 from qdr.data.tasks import Card, card
 from qdr.data.wheels import from_wheels
 from qdr.errors import QdrError
@@ -91,11 +91,7 @@ def local_folder(source: str, entry: Card) -> Path:
 def _from_folder(source: str, entry: Card, folder: Path) -> None:
     origin = local_folder(source, entry)
     print(f"{source}: {entry.licence}; {entry.homepage}")
-    if (found := tree_digest(origin)) != entry.sha256:
-        raise QdrError(
-            f"{entry.folder} has sha256 {found[:12]}..., the manifest says {entry.sha256[:12]}...: "
-            "its content differs from what was measured; copy it again"
-        )
+    expect(tree_digest(origin), entry.sha256, entry.folder, "its content differs from what was measured; copy it again")
     shutil.copytree(origin, folder, dirs_exist_ok=True)
 
 
@@ -111,11 +107,8 @@ def _from_archive(source: str, entry: Card, folder: Path, accepted: bool) -> str
         _ensure_accepted(source, entry, accepted)
         whence = download(entry.urls, archive, entry.sha256)
     print(f"{source}: {entry.licence}; {entry.homepage}")
-    if entry.sha256 and (found := sha256(archive)) != entry.sha256:
-        raise QdrError(
-            f"{archive} has sha256 {found[:12]}..., the manifest says {entry.sha256[:12]}...: "
-            "delete the file and fetch it again"
-        )
+    if entry.sha256:
+        expect(sha256(archive), entry.sha256, str(archive), "delete the file and fetch it again")
     if not entry.layout.input:
         unpack(archive, folder)
         return whence

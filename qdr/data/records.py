@@ -23,6 +23,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def expect(found: str, stated: str, what: str, remedy: str) -> None:
+    """Raise `QdrError` when `what` has another checksum than the manifest states."""
+    if found != stated:
+        raise QdrError(f"{what} has sha256 {found[:12]}..., the manifest says {stated[:12]}...: {remedy}")
+
+
 def tree_digest(folder: Path) -> str:
     """Checksum of a folder: sha256 over the lines `<sha256>  <relative path>` of its files, sorted by path."""
     found = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
 from qdr.data.pairs import read_image
-from qdr.data.records import sha256
+from qdr.data.records import expect, sha256
 from qdr.data.tasks import Card
 from qdr.errors import QdrError
 
@@ -25,8 +25,7 @@ def from_wheels(entry: Card, folder: Path) -> None:
         path = Path(str(files(package))) / inner
         if not path.is_file():
             raise QdrError(f"{name} is not in the installed package: {_REMEDY}")
-        if (found := sha256(path)) != digest:
-            raise QdrError(f"{name} has sha256 {found[:12]}..., the manifest says {digest[:12]}...: {_REMEDY}")
+        expect(sha256(path), digest, name, _REMEDY)
         if path.suffix == ".npz":
             _write_depth(path, folder)
         else:

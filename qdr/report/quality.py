@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,16 @@ def plain_qat(setting: Setting) -> Setting:
 def count(images: str) -> float:
     """The number of training images; infinite for "all"."""
     return float("inf") if images == "all" else float(images)
+
+
+def span(counts: Iterable[int]) -> str:
+    """The smallest and the largest of some numbers, for captions.
+
+    >>> span([7, 7]), span([40, 20, 50])
+    ('7', '20 to 50')
+    """
+    found = sorted(set(counts))
+    return " to ".join(str(number) for number in dict.fromkeys([found[0], found[-1]]))
 
 
 class Quality:

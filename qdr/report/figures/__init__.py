@@ -26,12 +26,9 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
     Photographs of public test sets may not be passed on: git ignores their samples and the figures that show them.
     """
     use_style()
-    samples = (results / "samples").is_dir()
     folder = output / "quality"
     quality = Quality(results / "quality.csv")
     save(recovery(quality, Bootstrap(config.stats.resamples, config.stats.confidence)), folder, "recovery")
-    for task in quality.tasks if samples else []:
-        save(before_after(results / "samples", task), folder, f"before-after-{task}")
     for bits in ("W8A8", "W4A4"):
         save(tug_of_war(results / "training.csv", bits), folder, f"tug-of-war-{bits}")
         save(error_growth(results / "features.csv", bits), folder, f"error-growth-{bits}")
@@ -45,7 +42,9 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
         boxes = detection_boxes(results / "detection", detection.tasks)
         if boxes is not None:
             save(boxes, folder, "detection-boxes")
-    if samples:
+    if (results / "samples").is_dir():
+        for task in quality.tasks:
+            save(before_after(results / "samples", task), folder, f"before-after-{task}")
         save(ldg_gates(results / "gates"), folder, "ldg-gates")
 
 

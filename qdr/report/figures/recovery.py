@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from qdr.evaluate.stats import Bootstrap
-from qdr.report.quality import FP32, INPUT, Quality, Setting, label, set_label
+from qdr.report.quality import FP32, INPUT, Quality, Setting, label, set_label, span
 from qdr.report.style import colour
 
 METHODS = (
@@ -43,14 +43,10 @@ def recovery(quality: Quality, stats: Bootstrap) -> Figure:
     axes[0][0].set_yticks(range(len(METHODS)), labels)
     axes[0][0].set_ylim(len(METHODS) - 0.5, -0.5)
     figure.suptitle(
-        f"Gain recovery, {_range(counts)} real images each, {100 * stats.confidence:.0f} % paired intervals; "
+        f"Gain recovery, {span(counts)} real images each, {100 * stats.confidence:.0f} % paired intervals; "
         "each panel has its own scale",
         y=0.99,
         fontsize=9,
     )
     figure.tight_layout()
     return figure
-
-
-def _range(counts: list[int]) -> str:
-    return " to ".join(str(count) for count in sorted({min(counts), max(counts)}))

@@ -22,6 +22,7 @@ from qdr.report.quality import (
     label,
     plain_qat,
     set_label,
+    span,
     teacher,
 )
 from qdr.report.tables.table import RULE, Bold, Table
@@ -197,9 +198,8 @@ def _caption(title: str, quality: Quality, kind: str, stats: Bootstrap) -> str:
     sets = quality.sets(kind)
     frame = quality.frame[quality.frame["split"].isin([split for _, split in sets])]
     what = KINDS[PHOTOS if all(split == PHOTOS for _, split in sets) else kind]
-    images = sorted({int(count) for count in frame.groupby(["task", "split"])["image"].nunique()})
+    count = span(int(images) for images in frame.groupby(["task", "split"])["image"].nunique())
     protocols, profiles = "/".join(sorted(set(frame["protocol"]))), "/".join(sorted(set(frame["profile"])))
-    count = str(images[0]) if len(images) == 1 else f"{images[0]} to {images[-1]}"
     interval = f"{100 * stats.confidence:.0f} % paired bootstrap interval over images ({stats.resamples} resamples)"
     unit = "task" if len(sets) == len(quality.tasks) else "test set"
     return (
