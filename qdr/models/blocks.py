@@ -54,17 +54,18 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """Double the resolution and add the skip: 1x1 convolution, nearest neighbour, addition.
+    """Double the resolution and add the skip: 1x1 convolution, nearest neighbour (or pixel shuffle), addition.
 
     `x` [n, c, h/2, w/2] and `skip` [n, d, h, w] are quantized; so is the result [n, d, h, w].
     """
 
-    def __init__(self, channels: int, out_channels: int) -> None:
+    def __init__(self, channels: int, out_channels: int, shuffle: bool = False) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, out_channels, 1)
+        self.conv = nn.Conv2d(channels, 4 * out_channels if shuffle else out_channels, 1)
+        self.enlarge = nn.PixelShuffle(2) if shuffle else nn.Upsample(scale_factor=2, mode="nearest")
         self.point1 = QuantPoint()
         self.point2 = QuantPoint()
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        up = F.interpolate(self.point1(self.conv(x)), scale_factor=2.0, mode="nearest")
+        up = self.enlarge(self.point1(self.conv(x)))
         return self.point2(F.relu(up + skip))  # type: ignore[no-any-return]

@@ -38,3 +38,21 @@ class DegradationGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.point(x + self.gate(x) * self.what(x))  # type: ignore[no-any-return]
+
+
+class ScalingGate(nn.Module):
+    """A cheaper gate for comparison, `x <- 2 g x` with the same map g; the identity at the start. Shapes as above."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.where = nn.Conv2d(channels, 1, 1)
+        self.point = QuantPoint()
+        nn.init.zeros_(self.where.weight)
+        nn.init.zeros_(self.where.bias)  # type: ignore[arg-type]
+
+    def gate(self, x: Tensor) -> Tensor:
+        """The gate map g in (0, 1), [n, 1, h, w]."""
+        return torch.sigmoid(self.where(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.point(x * (2 * self.gate(x)))  # type: ignore[no-any-return]

@@ -23,7 +23,7 @@ def build_model(name: str, config: ModelConfig) -> nn.Module:
     if name == "nafnet":
         return NAFNet()
     channels = [c + WIDER for c in config.channels] if name == "efm-wide" else config.channels
-    return EFM(channels, config.blocks, gating=name != "efm-no-ldg")
+    return EFM(channels, config.blocks, gating="none" if name == "efm-no-ldg" else "every")
 
 
 def stride(model: nn.Module) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +76,7 @@ def _make_all(config: Config, runs: list[Run], folder: Path) -> None:
 def make(config: Config, run: Run) -> None:
     """Train or calibrate one run, unless the store holds it, and put it in its folder."""
     recipe = run.recipe
-    limit = None if run.images == "all" else int(run.images)
-    data = PairSet.load(run.task, "train", limit)
+    data = _training_pairs(run)
     about = describe_run(config, run) | {"data": data.digest(), "code": _code_digest(), "torch": torch.__version__}
     if not recipe.scratch:
         starts = {name: run_folder(teacher(run.task, name)) for name in (recipe.start, recipe.teacher)}
@@ -98,7 +97,7 @@ def _train(config: Config, run: Run, data: PairSet, progress: Progress) -> Model
     schedule = config.fp32 if recipe.scratch else config.tune
     seed = derive(schedule.seed, run.seed, "train")
     seed_everything(seed, config.threads)
-    validation = PairSet.load(run.task, "val")
+    validation = _read(paths.prepared(run.task, "val"), run.task, "val", None)
     model = build_model(recipe.model, config.model)
     guide = None
     if not recipe.scratch:
@@ -166,8 +165,18 @@ def run_folder(run: Run) -> Path:
 
 def calibration_images(config: Config, run: Run) -> list[torch.Tensor]:
     """The images a run is calibrated on, [1, 3, h, w] in [0, 1]: for tools that calibrate themselves."""
+    return _calibration(_training_pairs(run), config.quant.calibration)
+
+
+def _training_pairs(run: Run) -> PairSet:
     limit = None if run.images == "all" else int(run.images)
-    return _calibration(PairSet.load(run.task, "train", limit), config.quant.calibration)
+    return _read(paths.prepared(run.task, "train"), run.task, "train", limit)
+
+
+@lru_cache(maxsize=4)
+def _read(folder: Path, task: str, split: str, limit: int | None) -> PairSet:
+    """A split, read once for all the runs of a process; the folder tells projects apart."""
+    return PairSet.load(task, split, limit)
 
 
 def _calibration(data: PairSet, count: int) -> list[torch.Tensor]:

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from qdr.models.efm import EFM
+from qdr.models.efm import EFM, Gating
 from qdr.models.ldg import DegradationGate
 
 
-@pytest.mark.parametrize("gating", [True, False])
-def test_a_fresh_model_is_the_identity_up_to_its_head_bias(gating: bool) -> None:
+@pytest.mark.parametrize("gating", ["every", "last", "scaling", "none"])
+def test_a_fresh_model_is_the_identity_up_to_its_head_bias(gating: Gating) -> None:
     torch.manual_seed(0)
     model = EFM((16, 32, 32), (1, 1, 1), gating)
     torch.nn.init.zeros_(model.head.bias)
