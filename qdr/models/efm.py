@@ -5,14 +5,13 @@ READING (ours): its layers. Every choice follows what INT8 engines run fast and 
 
     image [0,1] -> 2x-1 -> stem 2x2/2 -> level 0 (1/2) -> down, gate -> level 1 (1/4) -> down, gate -> bottleneck
                                             |                              |                              |
-    pixel-shuffle <- (+ image) <- head 3x3 <- level 0  <--(+)---------  level 1  <-----(+)----------------+
+    image + pixel-shuffle <- head 3x3 <- level 0  <-----(+)-----------  level 1  <-----(+)----------------+
 
 - The stem halves the resolution at once: three quarters of the work of a full-resolution U-Net disappears.
 - Dense 3x3 convolutions + ReLU with channels in multiples of 32; skips are added, never concatenated (OpenVINO 2026.4
   returns wrong values for a signed INT8 concatenation of residual tensors).
-- `2x-1` uses both halves of the signed grid. The global residual, the image itself, stays in FP32: in INT8 it alone
-  would cost half a grey level. It is added before the pixel shuffle, where an engine fuses it into the head; after it,
-  the same sum costs 8 % of INT8 latency at 512x512 in changes of memory layout.
+- `2x-1` uses both halves of the signed grid. The global residual `image + ...` stays in FP32: in INT8 it alone would
+  cost half a grey level.
 - Gates stand after each halving, not at level 0: there, its elementwise work alone would cost 14 % of INT8 latency.
 - Levels are named: `encoder[i]`, `bottleneck`, `decoder[i]` are the places distillation taps (`qdr.distill.points`).
 """
@@ -78,7 +77,7 @@ class EFM(nn.Module):
         x = self.bottleneck(x)
         for up, decode, skip in reversed(list(zip(self.ups, self.decoder, skips, strict=True))):
             x = decode(up(x, skip))
-        return F.pixel_shuffle(self.head(x) + F.pixel_unshuffle(image, self.reduction), self.reduction)
+        return image + F.pixel_shuffle(self.head(x), self.reduction)
 
 
 def _blocks(channels: int, count: int) -> nn.Sequential:
