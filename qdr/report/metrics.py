@@ -1,8 +1,8 @@
 """The few numbers of a run that `dvc metrics show`, `dvc metrics diff` and `dvc exp show` print, out of results/ alone.
 
-results/<profile>/metrics.json holds quality: per task and test set the mean PSNR of every model trained on all images (dB)
-and the gain it keeps. results/<profile>/metrics-speed.json holds the speed-ups over FP32 of the same engine and run; it is
-apart so that no quality stage depends on a timing. Rounded as in the tables. Whether a difference means anything is
+results/<profile>/metrics.json holds quality: per task and test set the mean PSNR of the FP32 models (dB) and the gain that
+every model quantized on all images keeps. metrics-speed.json holds the speed-ups over FP32 of the same engine and run; it
+is apart so that no quality stage depends on a timing. Rounded as in the tables. Whether a difference means anything is
 `qdr compare`'s business.
 """
 
@@ -15,30 +15,28 @@ from typing import Any
 from qdr.config import BITS
 from qdr.metrics.recovery import gain_recovery
 from qdr.report.load import LATENCY, load
-from qdr.report.quality import FP32, INPUT, Quality, teacher
+from qdr.report.quality import INPUT, Quality, teacher
 from qdr.rows import write_json
 
 QUALITY_FILE, SPEED_FILE = "metrics.json", "metrics-speed.json"
 
 
 def write_quality(results: Path, output: Path) -> None:
-    """Write metrics.json: task > test set > method > width > psnr (dB, 2 digits) and recovery (3 digits)."""
+    """Write metrics.json, of real images where there are any: task > test set > PSNR or recovery of a model."""
     quality = Quality(results / "quality.csv")
     record: dict[str, Any] = {}
-    for kind in quality.kinds():
-        for task, split in quality.sets(kind):
-            degraded, base = (float(quality.values(task, split, "psnr", s).mean()) for s in (INPUT, FP32))
-            methods = record.setdefault(task, {}).setdefault(split, {"input": {"FP32": {"psnr": round(degraded, 2)}}})
-            for setting in quality.settings(task, BITS):
-                if setting.images != "all" or setting == INPUT:
-                    continue
-                psnr = float(quality.values(task, split, "psnr", setting).mean())
-                own = quality.values(task, split, "psnr", teacher(setting.method))
-                entry = {"psnr": round(psnr, 2)}
-                if setting.bits != "FP32":
-                    kept = gain_recovery(psnr, float(own.mean()) if len(own) else base, degraded)
-                    entry |= {"recovery": round(kept, 3)} if math.isfinite(kept) else {}
-                methods.setdefault(setting.method, {})[setting.bits] = entry
+    for task, split in quality.sets(quality.kinds()[0]):
+        found = record.setdefault(task, {}).setdefault(split, {})
+        for setting in quality.settings(task, BITS):
+            if setting.images != "all" or setting == INPUT:
+                continue
+            psnr, degraded, own = (
+                float(quality.values(task, split, "psnr", s).mean()) for s in (setting, INPUT, teacher(setting.method))
+            )
+            if setting.bits == "FP32":
+                found[f"{setting.method} PSNR"] = round(psnr, 2)
+            elif math.isfinite(kept := gain_recovery(psnr, own, degraded)):
+                found[f"{setting.method} {setting.bits} recovery"] = round(kept, 3)
     write_json(output / QUALITY_FILE, record)
 
 
