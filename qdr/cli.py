@@ -80,9 +80,11 @@ def parser() -> argparse.ArgumentParser:
     verb("bench", _bench, "measure latency, each engine in processes of its own")
     verb("jetson", _jetson, "build and time TensorRT engines, or record why not")
     verb("collect", _collect, "gather the rows of all tasks in results/")
-    report = verb("report", _report, "draw tables and figures from results/, or check that they are what results/ gives")
-    report.add_argument("what", choices=["tables", "figures", "speed", "verify"])
-    report.add_argument("--profile", help="default: the active one; for verify: every one that has results")
+    report = verb(
+        "report", _report, "draw tables and figures from results/, write its numbers into pages, or check them all"
+    )
+    report.add_argument("what", choices=["tables", "figures", "speed", "texts", "verify"])
+    report.add_argument("--profile", help="default: the active one; for texts and verify: all")
     _add_compare(verb("compare", _compare, "what changed between two sets of results: quality, parity, training, speed"))
     restore = verb("restore", _restore, "restore one image with an exported model")
     restore.add_argument("model", type=Path, help="an ONNX file of `qdr export`")
@@ -298,6 +300,8 @@ def _report(options: argparse.Namespace) -> None:
         from qdr.report.verify import verify
 
         return verify(options.profile)
+    if options.what == "texts":
+        return _texts(options.profile)
     active = config.load(config.profile_path(options.profile) if options.profile else None)
     results = paths.results(active.profile)
     if options.what == "tables":
@@ -309,6 +313,17 @@ def _report(options: argparse.Namespace) -> None:
         tables.write_speed(results, paths.tables(active.profile))
         metrics.write_speed(results, results)
         figures.write_speed(active, results, paths.figures(active.profile))
+
+
+def _texts(profile: str | None) -> None:
+    from qdr.report.texts import rewrite
+
+    done, left = rewrite(profile)
+    for line in [*(f"mended: {line}" for line in done), *left]:
+        print(line)
+    if left:
+        raise QdrError(f"{len(left)} place{'s' if len(left) > 1 else ''} to mend by hand: page or docs/claims.yaml")
+    print(f"{len(done)} place{'' if len(done) == 1 else 's'} mended; pages say what results/ gives")
 
 
 def _compare(options: argparse.Namespace) -> int:
