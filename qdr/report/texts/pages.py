@@ -137,15 +137,15 @@ def _claim(name: str, text: str, profile: str, claim: Claim, reading: Reading) -
 
 def _nearest(text: str, claim: str) -> str:
     """Where a page begins to say something else than a claim does."""
-    words = re.findall(r"\{[^{}]*\}|[^\s{}]+", claim)
-    for count in range(len(words) - 1, 0, -1):
-        begun = claim[: claim.index(words[count], sum(map(len, words[:count])))].rstrip()
-        if len(begun) < LEAST:
-            break
+    tokens = re.findall(r"\{[^{}]*\}|\s+|[^\s{}]+", claim)
+    for count in range(len(tokens) - 1, 0, -1):
+        begun = "".join(tokens[:count]).rstrip()
+        if tokens[count].isspace() or len(begun) < LEAST:
+            continue
         found = finder(begun).search(text)
         if found:
             rest = " ".join(text[found.end() : found.end() + 60].split())[:40]
-            return f", line {_line(text, found.end())}: {rest!r} where {words[count]!r} should be,"
+            return f", line {_line(text, found.end())}: {rest!r} where {tokens[count]!r} should be,"
     return ": no such words"
 
 
