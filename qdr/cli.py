@@ -1,7 +1,8 @@
 """The `qdr` command: the verbs, nothing else.
 
-Each verb imports what it needs when it runs, so that `qdr --help` answers at once. Exit codes: 0 done, 2 a mistake in
-the input or the environment (one line on stderr; QDR_TRACEBACK=1 shows the traceback), 130 interrupted.
+Each verb imports what it needs when it runs, so that `qdr --help` answers at once. Exit codes: 0 done, 1 `qdr compare
+--fail-on` found what it was to fail on, 2 a mistake in the input or the environment (one line on stderr; QDR_TRACEBACK=1
+shows the traceback), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from qdr.errors import QdrError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb and return the exit code."""
     options = parser().parse_args(arguments)
-    verb: Callable[[argparse.Namespace], None] = options.verb
+    verb: Callable[[argparse.Namespace], int | None] = options.verb
     try:
-        verb(options)
+        return verb(options) or 0
     except QdrError as error:
         if os.environ.get("QDR_TRACEBACK"):
             raise
@@ -34,7 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("qdr: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
-    return 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="qdr", description=about)
     verbs = top.add_subparsers(required=True, metavar="VERB")
 
-    def verb(name: str, function: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    def verb(name: str, function: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
         added = verbs.add_parser(name, help=text, description=text)
         added.set_defaults(verb=function)
         return added
@@ -80,15 +80,35 @@ def parser() -> argparse.ArgumentParser:
     verb("bench", _bench, "measure latency, each engine in processes of its own")
     verb("jetson", _jetson, "build and time TensorRT engines, or record why not")
     verb("collect", _collect, "gather the rows of all tasks in results/")
-    report = verb("report", _report, "draw tables and figures from results/, or check that they are what results/ gives")
-    report.add_argument("what", choices=["tables", "figures", "speed", "verify"])
-    report.add_argument("--profile", help="default: the active one; for verify: every one that has results")
+    report = verb(
+        "report", _report, "draw tables and figures from results/, write its numbers into pages, or check them all"
+    )
+    report.add_argument("what", choices=["tables", "figures", "speed", "texts", "verify"])
+    report.add_argument("--profile", help="default: the active one; for texts and verify: all")
+    _add_compare(verb("compare", _compare, "what changed between two sets of results: quality, parity, training, speed"))
     restore = verb("restore", _restore, "restore one image with an exported model")
     restore.add_argument("model", type=Path, help="an ONNX file of `qdr export`")
     restore.add_argument("image", type=Path)
     restore.add_argument("output", type=Path)
     restore.add_argument("--engine", default="openvino", help="openvino, onnxruntime or tensorrt")
     return top
+
+
+def _add_compare(compare: argparse.ArgumentParser) -> None:
+    side = "a results folder, a git revision of this repository, or worktree"
+    compare.add_argument("a", metavar="A", help=f"the reference: {side}")
+    compare.add_argument(
+        "b", metavar="B", nargs="?", default="worktree", help="what is judged, likewise (default: worktree)"
+    )
+    compare.add_argument("--profile", help="this one only (default: all that both have)")
+    compare.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    compare.add_argument(
+        "--markdown", metavar="FILE", help="write a summary for a pull request; - prints it instead of tables"
+    )
+    compare.add_argument("--html", metavar="FILE", type=Path, help="write a page with every changed row")
+    compare.add_argument("--fail-on", choices=["quality", "speed", "any"], help="exit code 1 where B is worse than A")
+    compare.add_argument("--drop", type=float, default=0.05, metavar="DB", help="significant loss of PSNR to bear (0.05)")
+    compare.add_argument("--slowdown", type=float, default=1.1, metavar="X", help="ratio of latencies to bear (1.1)")
 
 
 def _add_data_verbs(data: argparse.ArgumentParser) -> None:
@@ -274,21 +294,61 @@ def _collect(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     from qdr import config, paths
-    from qdr.report import figures, tables
+    from qdr.report import figures, metrics, tables
 
     if options.what == "verify":
         from qdr.report.verify import verify
 
         return verify(options.profile)
+    if options.what == "texts":
+        return _texts(options.profile)
     active = config.load(config.profile_path(options.profile) if options.profile else None)
     results = paths.results(active.profile)
     if options.what == "tables":
         tables.write_quality(active, results, paths.tables(active.profile))
+        metrics.write_quality(results, results)
     elif options.what == "figures":
         figures.write_quality(active, results, paths.figures(active.profile))
     else:
         tables.write_speed(results, paths.tables(active.profile))
+        metrics.write_speed(results, results)
         figures.write_speed(active, results, paths.figures(active.profile))
+
+
+def _texts(profile: str | None) -> None:
+    from qdr.report.texts import rewrite
+
+    done, left = rewrite(profile)
+    for line in [*(f"mended: {line}" for line in done), *left]:
+        print(line)
+    if left:
+        raise QdrError(f"{len(left)} place{'s' if len(left) > 1 else ''} to mend by hand: page or docs/claims.yaml")
+    print(f"{len(done)} place{'' if len(done) == 1 else 's'} mended; pages say what results/ gives")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from qdr.paths import replacing
+    from qdr.report.compare import compare, gate, show
+
+    found = compare(options.a, options.b, options.profile)
+    if options.json:
+        print(show.as_json(found), end="")
+    elif options.markdown == "-":
+        print(show.markdown(found), end="")
+    else:
+        show.terminal(found, Console(highlight=False))
+    if options.markdown not in (None, "-"):
+        with replacing(Path(options.markdown)) as temporary:
+            temporary.write_text(show.markdown(found), encoding="utf-8")
+    if options.html:
+        with replacing(options.html) as temporary:
+            temporary.write_text(show.page(found), encoding="utf-8")
+    failed = gate.failures(found, options.fail_on, options.drop, options.slowdown) if options.fail_on else []
+    for line in failed:
+        print(f"qdr compare: {line}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _restore(options: argparse.Namespace) -> None:

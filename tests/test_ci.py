@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from qdr.cli import parser
+
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
@@ -21,5 +23,7 @@ def test_every_step_calls_a_target_or_a_script_that_exists(path: Path) -> None:
     for command in commands:
         for target in re.findall(r"\bmake (\w+)", command):
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-        if command.startswith("."):
+        if command.startswith(".venv/bin/qdr "):
+            parser().parse_args(command.removeprefix(".venv/bin/qdr ").partition(">>")[0].split())
+        elif command.startswith("."):
             assert (ROOT / command).stat().st_mode & 0o100, f"{command} is not executable"

@@ -18,11 +18,9 @@ from pathlib import Path
 
 from qdr import config, paths
 from qdr.errors import QdrError, check_choice
-from qdr.report import figures, tables
+from qdr.report import figures, metrics, tables, texts
 from qdr.rows import read_json
 
-SHOWN = ("quality/summary", "speed/latency")
-README_PROFILE = "embedded"
 DRAWN_WITH = ("matplotlib", "numpy", "pandas", "scipy")
 PICTURES = (".png", ".pdf")
 
@@ -36,24 +34,24 @@ def verify(profile: str | None = None) -> None:
     present = sorted(path.name for path in (paths.project_root() / "results").iterdir() if path.is_dir())
     chosen = [check_choice("profile", profile, present)] if profile else present
     count = 0
-    for line in (line for name in chosen for line in stale(name)):
+    for line in [*(line for name in chosen for line in stale(name)), *texts.stale(profile)]:
         print(line)
         count += 1
     if count:
-        raise QdrError(f"{count} stale file{'s' if count > 1 else ''}: each line says how to make it anew (`make report`)")
+        what = f"{count} place{'s' if count > 1 else ''} where paper and results/ disagree"
+        raise QdrError(f"{what}: `make report` makes tables and figures anew, `qdr report texts` writes numbers into pages")
     print(f"{', '.join(chosen)}: what was compared is what results/ gives")
 
 
 def stale(profile: str) -> Iterator[str]:
     """A line per file that is not what a profile's results give."""
     yield from stale_tables(profile)
+    yield from stale_metrics(profile)
     other = other_versions(profile)
     if other:
         print(f"{profile}: figures not compared, drawn with {other}; `pip install -c constraints.txt` gives those versions")
     else:
         yield from stale_figures(profile)
-    if profile == README_PROFILE:
-        yield from stale_readme()
 
 
 def stale_tables(profile: str) -> list[str]:
@@ -74,19 +72,17 @@ def stale_figures(profile: str) -> list[str]:
         return list(_compare(Path(folder), paths.figures(profile), profile, "figures"))
 
 
-def stale_readme() -> Iterator[str]:
-    """A line per table that README.md shows otherwise than paper_tables/ has it."""
-    readme = (paths.project_root() / "README.md").read_text(encoding="utf-8").splitlines()
-    for path in (paths.tables(README_PROFILE) / f"{name}.md" for name in SHOWN):
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        shown = f"of {path.relative_to(paths.project_root())}; put that table there as it stands"
-        if lines and lines[0] not in readme:
-            yield f"README.md: lacks {lines[0]!r} {shown}"
-        elif lines:
-            start = readme.index(lines[0])
-            found = _first_difference(readme[start : start + len(lines)], lines)
-            if found:
-                yield f"README.md, line {start + found[0]}: {found[1]!r} instead of {found[2]!r} {shown}"
+def stale_metrics(profile: str) -> list[str]:
+    """A line per file of `dvc metrics` that is not what a profile's results give."""
+    results = paths.results(profile)
+    with tempfile.TemporaryDirectory() as folder:
+        metrics.write_quality(results, Path(folder))
+        metrics.write_speed(results, Path(folder))
+        made = sorted(Path(folder).iterdir())
+        anew = f"run `qdr report tables --profile {profile}` and `qdr report speed --profile {profile}`"
+        kept = [(path.name, results / path.name) for path in made]
+        old = [name for name, path in kept if not path.is_file() or path.read_bytes() != (Path(folder) / name).read_bytes()]
+        return [f"results/{profile}/{name}: not the metrics of its results; {anew}" for name in old]
 
 
 def other_versions(profile: str) -> str:

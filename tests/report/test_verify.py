@@ -12,9 +12,10 @@ import pytest
 
 from qdr import config
 from qdr.cli import main
-from qdr.report import figures, tables, verify
+from qdr.report import figures, metrics, tables, texts, verify
 
 ROOT = Path(__file__).resolve().parents[2]
+SHOWN = ("smoke/quality/summary", "smoke/speed/latency")
 PROFILES = sorted(path.name for path in (ROOT / "results").iterdir() if path.is_dir())
 
 
@@ -34,7 +35,7 @@ def test_committed_figures_come_from_results_alone(profile: str, monkeypatch: py
 
 
 @pytest.fixture
-def paper(settings: config.Config, results: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def paper(settings: config.Config, results: Path, project: Path) -> Path:
     """A project whose paper is up to date: profile smoke, made-up results."""
     shutil.move(results, project / "smoke")
     shutil.move(project / "smoke", project / "results" / "smoke")
@@ -43,9 +44,11 @@ def paper(settings: config.Config, results: Path, project: Path, monkeypatch: py
     (results / "provenance.json").write_text(json.dumps({"versions": versions}))
     tables.write_quality(settings, results, project / "paper_tables" / "smoke")
     tables.write_speed(results, project / "paper_tables" / "smoke")
-    shown = [(project / "paper_tables" / "smoke" / f"{name}.md").read_text() for name in verify.SHOWN]
-    (project / "README.md").write_text("# A paper\n\n" + "\n".join(shown) + "\nIt is good.\n")
-    monkeypatch.setattr(verify, "README_PROFILE", "smoke")
+    metrics.write_quality(results, results)
+    metrics.write_speed(results, results)
+    shown = {name: (project / "paper_tables" / f"{name}.md").read_text() for name in SHOWN}
+    blocks = [f"<!-- table {name} -->\n\n{text}\n<!-- /table -->\n" for name, text in shown.items()]
+    (project / "README.md").write_text("# A paper\n\n" + "\n".join(blocks) + "\nIt is good.\n")
     return project
 
 
@@ -73,7 +76,10 @@ def test_a_stale_figure_and_the_error(drawn: Path, capsys: pytest.CaptureFixture
     assert main(["report", "verify", "--profile", "smoke"]) == 2
     out, error = capsys.readouterr()
     assert out == "figures/smoke/quality/recovery.png: not the figure that results/ gives; run `make report`\n"
-    assert error == "qdr: error: 1 stale file: each line says how to make it anew (`make report`)\n"
+    assert error == (
+        "qdr: error: 1 place where paper and results/ disagree: `make report` makes tables and figures anew, "
+        "`qdr report texts` writes numbers into pages\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,18 +135,25 @@ def test_the_remedy_of_a_profile_that_is_not_active(paper: Path) -> None:
     assert verify.stale_tables("smoke") == []
 
 
-def test_a_wrong_number_in_the_readme(paper: Path) -> None:
+def test_stale_metrics(paper: Path) -> None:
+    path = paper / "results" / "smoke" / "metrics.json"
+    assert verify.stale_metrics("smoke") == []
+    path.write_text(path.read_text().replace("recovery", "recovering", 1))
+    (line,) = verify.stale_metrics("smoke")
+    assert line.startswith("results/smoke/metrics.json: not the metrics of its results; run `qdr report tables")
+
+
+def test_a_wrong_number_in_a_table_of_the_readme(paper: Path, capsys: pytest.CaptureFixture[str]) -> None:
     readme = paper / "README.md"
     text = readme.read_text()
-    assert list(verify.stale_readme()) == []
     readme.write_text(text.replace("2.50×", "2.60×"))
-    (line,) = verify.stale_readme()
-    assert line.startswith("README.md, line ")
+    (line,) = texts.stale()
+    wrong = next(row for row, words in enumerate(readme.read_text().splitlines(), 1) if "2.60×" in words)
+    assert line.startswith(f"README.md, line {wrong}: ")
     assert "2.60×" in line.partition("instead of")[0]
-    assert line.endswith("of paper_tables/smoke/speed/latency.md; put that table there as it stands")
-    readme.write_text(text.replace("**Latency", "**Time"))
-    (line,) = verify.stale_readme()
-    assert line.startswith("README.md: lacks '**Latency")
+    assert line.endswith("of paper_tables/smoke/speed/latency.md")
+    assert main(["report", "texts"]) == 0
+    assert readme.read_text() == text
 
 
 def test_figures_of_other_versions_are_left_out(paper: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,337 @@
+"""`qdr compare`: what it finds, what it refuses to compare, and what it says where a side cannot be read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings as examples, strategies as st
+
+from qdr.cli import main
+from qdr.errors import QdrError
+from qdr.evaluate.stats import Bootstrap
+from qdr.report.compare import compare, gate, show
+from qdr.report.compare.section import Change, Comparison, Section
+from qdr.report.compare.speed import same_machine
+from qdr.rows import read_rows, write_rows
+
+Edit = Callable[[dict[str, str]], bool]
+
+
+@pytest.fixture
+def two(results: Path, project: Path) -> tuple[Path, Path]:
+    """Two equal results folders, A and B."""
+    a, b = project / "A" / "smoke", project / "B" / "smoke"
+    shutil.copytree(results, a)
+    shutil.copytree(results, b)
+    return a, b
+
+
+def change(path: Path, edit: Callable[[dict[str, str]], dict[str, Any] | None]) -> None:
+    """Rewrite every row of a CSV; None drops it."""
+    write_rows(path, [kept for row in read_rows(path) if (kept := edit(row)) is not None])
+
+
+def drop(row: dict[str, str]) -> dict[str, Any]:
+    """QDR at W8A8 loses about 1 dB on photographs in rain."""
+    hit = row["task"] == "derain" and row["method"] == "qdr" and row["bits"] == "W8A8" and row["metric"] == "psnr"
+    if hit and row["split"] == "photos":
+        return row | {"value": f"{float(row['value']) - 1 - 0.1 * int(row['image'][2:]):.6f}"}
+    return dict(row)
+
+
+def section(found: Comparison, kind: str, quantity: str = "") -> Section:
+    return next(s for s in next(iter(found.profiles.values())) if s.kind == kind and s.quantity.startswith(quantity))
+
+
+def test_the_same_results_twice(two: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = map(str, two)
+    assert main(["compare", a, b, "--fail-on", "any"]) == 0
+    assert show.NOTHING in capsys.readouterr().out
+    found = compare(a, b)
+    assert found.alike
+    assert all(
+        len(s.changes) > 0 for s in next(iter(found.profiles.values())) if s.quantity != "AP" and s.kind != "training"
+    )
+    assert main(["compare", a, b, "--markdown", "-"]) == 0
+    assert show.NOTHING in capsys.readouterr().out
+
+
+def test_a_planted_drop_is_found_with_its_sign_and_size(two: tuple[Path, Path]) -> None:
+    a, b = two
+    change(b / "quality.csv", drop)
+    psnr = section(compare(str(a), str(b)), "quality", "PSNR")
+    (found,) = psnr.changed
+    assert found.key == ("derain", "photos", "qdr", "W8A8", "all", "rgb-full", "openvino")
+    assert found.size == pytest.approx(-1.2)
+    assert found.interval is not None
+    assert found.interval.low < -1.2 < found.interval.high < 0
+    assert psnr.better(found) is False
+    assert psnr.changes[0] == found  # the most telling first
+    assert not section(compare(str(a), str(b)), "quality", "SSIM").changed
+
+
+def test_the_gate(two: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = map(str, two)
+    change(two[1] / "quality.csv", drop)
+    assert main(["compare", a, b, "--fail-on", "quality"]) == 1
+    assert "smoke: derain/photos/qdr/W8A8/all/rgb-full/openvino: -1.200 [" in capsys.readouterr().err
+    assert main(["compare", a, b, "--fail-on", "quality", "--drop", "1.3"]) == 0
+    assert main(["compare", a, b, "--fail-on", "speed"]) == 0
+    assert main(["compare", b, a, "--fail-on", "any"]) == 0  # a gain is no failure
+    assert main(["compare", a, b]) == 0
+
+
+@examples(max_examples=20)
+@given(st.lists(st.tuples(st.floats(10, 40), st.floats(10, 40)), min_size=2, max_size=8))
+def test_swapped_sides_give_opposite_signs(values: list[tuple[float, float]]) -> None:
+    import pandas as pd
+
+    from qdr.report.compare.paired import _filled
+
+    def frame(side: int) -> pd.DataFrame:
+        return pd.DataFrame(
+            {"m": ["x"] * len(values), "image": range(len(values)), "seed": 0, "value": [v[side] for v in values]}
+        )
+
+    stats = Bootstrap(200, 0.95)
+    (there,) = _filled(Section("quality", "PSNR", ("m",)), frame(0), frame(1), "value", stats).changes
+    (back,) = _filled(Section("quality", "PSNR", ("m",)), frame(1), frame(0), "value", stats).changes
+    assert there.size == pytest.approx(-back.size)
+    assert there.interval is not None
+    assert back.interval is not None
+    assert (there.interval.low, there.interval.high) == pytest.approx((-back.interval.high, -back.interval.low), abs=1e-9)
+    assert there.significant == back.significant
+
+
+def test_swapped_folders_give_opposite_signs(two: tuple[Path, Path]) -> None:
+    a, b = map(str, two)
+    change(two[1] / "quality.csv", drop)
+    change(two[1] / "latency.csv", lambda row: row | {"median_ms": float(row["median_ms"]) * 2})
+    there, back = compare(a, b), compare(b, a)
+    for kind in ("quality", "speed"):
+        pairs = list(zip(section(there, kind).changed, section(back, kind).changed, strict=True))
+        assert pairs
+        for one, other in pairs:
+            expected = 1 / other.size if kind == "speed" else -other.size
+            assert one.key == other.key
+            assert one.size == pytest.approx(expected)
+
+
+def test_a_method_of_one_side_is_listed(two: tuple[Path, Path]) -> None:
+    a, b = two
+    change(b / "quality.csv", lambda row: None if row["method"] == "ptq" else dict(row))
+    found = section(compare(str(a), str(b)), "quality", "PSNR")
+    assert {key[2] for key in found.only["A"]} == {"ptq"}
+    assert found.only["B"] == []
+    assert "only in A: lowlight" not in show.markdown(compare(str(a), str(b)))
+    assert "only in A: derain photos ptq W4A4 all fake-quant" in show.markdown(compare(str(a), str(b)))
+
+
+def test_a_method_that_this_version_does_not_know(two: tuple[Path, Path]) -> None:
+    a, b = two
+    change(a / "quality.csv", lambda row: row | {"method": "gone"} if row["method"] == "ptq" else dict(row))
+    found = section(compare(str(a), str(b)), "quality", "PSNR")
+    assert {key[2] for key in found.only["A"]} == {"gone"}
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (lambda row: row | {"protocol": "y-full"}, "protocol rgb-full in A, y-full in B"),
+        (lambda row: row | {"engine": "onnxruntime"}, "engine openvino in A, onnxruntime in B"),
+        (lambda row: None if row["image"] == "im4" else row, "5 images in A, 4 in B; only in A: im4"),
+        (
+            lambda row: row | {"image": "x" + row["image"]},
+            "5 images in A, 5 in B; only in A: im0, im1, im2, ...; only in B: xim0",
+        ),
+    ],
+    ids=["protocol", "engine", "fewer-images", "other-images"],
+)
+def test_what_is_measured_otherwise_is_not_compared(
+    two: tuple[Path, Path], capsys: pytest.CaptureFixture[str], edit: Edit, reason: str
+) -> None:
+    a, b = two
+    change(
+        b / "quality.csv",
+        lambda row: edit(row) if (row["task"], row["method"]) == ("derain", "ptq") and row["bits"] == "W8A8" else row,
+    )  # type: ignore[return-value]
+    found = section(compare(str(a), str(b)), "quality", "PSNR")
+    assert len(found.refused) == 2  # photos and scenes
+    assert all(said.startswith(reason) for _, said in found.refused)
+    assert not found.changed
+    assert not any(found.only.values())
+    assert main(["compare", str(a), str(b), "--fail-on", "quality"]) == 1  # a gate that cannot look does not pass
+    out, error = capsys.readouterr()
+    assert "not compared" in out
+    assert reason in error
+
+
+def test_latency_on_another_machine_is_judged_by_the_ratio_to_fp32(two: tuple[Path, Path]) -> None:
+    a, b = two
+    change(
+        b / "latency.csv",
+        lambda row: row | {"median_ms": float(row["median_ms"]) * (4 if row["precision"] == "int8" else 2)},
+    )
+    found = section(compare(str(a), str(b)), "speed")
+    ratios = {change.key[2]: (change.size, change.normalised) for change in found.changes}
+    assert ratios == {"fp32": (2, None), "bf16": (2, 1), "int8": (4, 2)}
+    assert found.absolute
+    assert len(gate.failures(compare(str(a), str(b)), "speed", 0.05, 1.1)) == 3
+    (b / "latency.json").write_text(json.dumps({"cpu": "another CPU", "cpu_count": 8}))
+    found = section(compare(str(a), str(b)), "speed")
+    assert not found.absolute
+    assert "different machines: absolute times are not comparable" in found.notes[0]
+    assert "A: a CPU, ? cores. B: another CPU, 8 cores." in found.notes[0]
+    (line,) = gate.failures(compare(str(a), str(b)), "speed", 0.05, 1.1)
+    assert line == "smoke: efm/openvino/int8/2/1/64/64: 2.00 times as long, relative to FP32"
+
+
+def test_a_run_that_does_not_say_where_it_was_is_on_another_machine() -> None:
+    assert same_machine({"cpu": "x"}, {"cpu": "x"})
+    assert not same_machine({}, {})
+
+
+def test_parity_training_and_detection(two: tuple[Path, Path]) -> None:
+    a, b = two
+    for folder, psnr in ((a, "30.0"), (b, "29.5")):
+        rows = read_rows(folder / "training.csv")
+        last = [
+            row | {"step": "10", "metric": "val_psnr", "value": psnr}
+            for row in rows
+            if row["metric"] == "grad_rec" and row["step"] == "10"
+        ]
+        write_rows(folder / "training.csv", [*rows, *last])
+    change(b / "parity.csv", lambda row: row | {"mean_level": "0.2"})
+    change(b / "detection.csv", lambda row: row | {"value": float(row["value"]) / 2})
+    found = compare(str(a), str(b))
+    assert {change.size for change in section(found, "training").changes} == {-0.5}
+    assert all(section(found, "parity").better(change) is False for change in section(found, "parity").changes)
+    assert all(change.interval is None and change.b == change.a / 2 for change in section(found, "detection").changes)
+    change(b / "detection.csv", lambda row: row | {"images": "50"})
+    refused = section(compare(str(a), str(b)), "detection").refused
+    assert refused
+    assert refused[0][1] == "[40] labelled images in A, [50] in B"
+
+
+def test_every_form_says_the_same_twice(two: tuple[Path, Path], project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = map(str, two)
+    change(two[1] / "quality.csv", drop)
+    outputs = []
+    for turn in ("one", "two"):
+        files = [project / turn / name for name in ("c.md", "c.html")]
+        assert main(["compare", a, b, "--markdown", str(files[0]), "--html", str(files[1])]) == 0
+        assert main(["compare", a, b, "--json"]) == 0
+        outputs.append((capsys.readouterr().out, *(file.read_bytes() for file in files)))
+    assert outputs[0] == outputs[1]
+    assert b"1 significantly worse" in outputs[0][1]
+    assert b'<tr class="worse">' in outputs[0][2]
+    record = json.loads(outputs[0][0][outputs[0][0].index("\n{") :])
+    (psnr,) = (s for s in record["profiles"]["smoke"] if s["quantity"] == "PSNR (dB)")
+    (worse,) = (row for row in psnr["rows"] if row["difference"])
+    assert worse["significant"]
+    assert worse["task"] == "derain"
+
+
+def test_profiles(two: tuple[Path, Path]) -> None:
+    a, b = two
+    shutil.copytree(a, a.parent / "other")
+    found = compare(str(a.parent), str(b.parent))
+    assert list(found.profiles) == ["smoke"]
+    assert found.notes == ["profile other: only in A"]
+    assert compare(str(a.parent), str(b), "smoke").alike
+    assert compare(str(a.parent / "other"), str(b)).notes == ["profiles other (A) and smoke (B)"]
+    with pytest.raises(QdrError, match="no results of profile 'smke': did you mean 'smoke'"):
+        compare(str(a.parent), str(b), "smke")
+    (b.parent / "smoke").rename(b.parent / "third")
+    with pytest.raises(QdrError, match=r"no profile is in both: .* has other, smoke; .* has third"):
+        compare(str(a.parent), str(b.parent))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda text: text.replace(",derain,", ",rain,", 1), "quality.csv, line "),
+        (lambda text: text.replace("protocol,value", "rule,value", 1), "quality.csv has columns "),
+        (lambda text: text.splitlines()[0] + "\n", "quality.csv has no rows"),
+    ],
+    ids=["value", "schema", "empty"],
+)
+def test_results_that_cannot_be_read(
+    two: tuple[Path, Path], capsys: pytest.CaptureFixture[str], edit: Callable[[str], str], message: str
+) -> None:
+    a, b = two
+    (b / "quality.csv").write_text(edit((b / "quality.csv").read_text()))
+    assert main(["compare", str(a), str(b)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+# ---- git -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def repository(results: Path, project: Path) -> Path:
+    """The project under git: one commit without results, one with."""
+    git(project, "init", "--quiet", "--initial-branch", "main")
+    git(project, "add", "profiles", "params.yaml")
+    git(project, "commit", "--quiet", "--message", "no results yet")
+    shutil.move(results, project / "smoke")
+    (project / "results").mkdir(exist_ok=True)
+    shutil.move(project / "smoke", project / "results" / "smoke")
+    git(project, "add", "results")
+    git(project, "commit", "--quiet", "--message", "results")
+    return project
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    return subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_revision_against_the_worktree(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "main"]) == 0
+    assert show.NOTHING in capsys.readouterr().out
+    change(repository / "results" / "smoke" / "quality.csv", drop)
+    found = compare("HEAD", "worktree")
+    assert found.a == f"HEAD ({git(repository, 'rev-parse', '--short=7', 'HEAD')})"
+    assert [change.size for change in section(found, "quality", "PSNR").changed] == [pytest.approx(-1.2)]
+    assert [change.size for change in section(compare(".", "main"), "quality", "PSNR").changed] == [pytest.approx(1.2)]
+    assert "results/smoke/quality.csv" in git(repository, "status", "--short")  # nothing was checked out
+    git(repository, "commit", "--all", "--quiet", "--message", "worse")
+    assert [change.size for change in section(compare("HEAD~1", "HEAD"), "quality", "PSNR").changed] == [pytest.approx(-1.2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mian", "'mian' is neither a folder with results"),
+        ("profiles", "'profiles' is neither a folder with results"),
+        ("HEAD~1", "revision HEAD~1 has no folder results/"),
+    ],
+)
+def test_a_side_that_is_not_there(repository: Path, capsys: pytest.CaptureFixture[str], name: str, message: str) -> None:
+    assert main(["compare", name, "worktree"]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_an_error_in_a_revision_names_the_revision(repository: Path) -> None:
+    path = repository / "results" / "smoke" / "quality.csv"
+    path.write_text(path.read_text().replace(",derain,", ",rain,", 1))
+    git(repository, "commit", "--all", "--quiet", "--message", "broken")
+    with pytest.raises(QdrError, match=r"^HEAD \(\w{7}\):results/smoke/quality\.csv, line \d+: task 'rain'"):
+        compare("HEAD", "HEAD~1")
+
+
+def test_no_interval_of_one_image() -> None:
+    one = Change(("x",), 30.0, 29.0, -1.0)
+    assert not one.significant
+    assert Section("quality", "PSNR (dB)", ("m",)).better(one) is None
