@@ -1,7 +1,8 @@
 """The `qdr` command: the verbs, nothing else.
 
-Each verb imports what it needs when it runs, so that `qdr --help` answers at once. Exit codes: 0 done, 2 a mistake in
-the input or the environment (one line on stderr; QDR_TRACEBACK=1 shows the traceback), 130 interrupted.
+Each verb imports what it needs when it runs, so that `qdr --help` answers at once. Exit codes: 0 done, 1 some
+files of a folder failed (they are named at the end), 2 a mistake in the input or the environment (one line on stderr;
+QDR_TRACEBACK=1 shows the traceback), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from qdr.errors import QdrError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb and return the exit code."""
     options = parser().parse_args(arguments)
-    verb: Callable[[argparse.Namespace], None] = options.verb
+    verb: Callable[[argparse.Namespace], int | None] = options.verb
     try:
-        verb(options)
+        return verb(options) or 0
     except QdrError as error:
         if os.environ.get("QDR_TRACEBACK"):
             raise
@@ -34,7 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("qdr: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
-    return 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="qdr", description=about)
     verbs = top.add_subparsers(required=True, metavar="VERB")
 
-    def verb(name: str, function: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    def verb(name: str, function: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
         added = verbs.add_parser(name, help=text, description=text)
         added.set_defaults(verb=function)
         return added
@@ -83,11 +83,16 @@ def parser() -> argparse.ArgumentParser:
     report = verb("report", _report, "draw tables and figures from results/, or check that they are what results/ gives")
     report.add_argument("what", choices=["tables", "figures", "speed", "verify"])
     report.add_argument("--profile", help="default: the active one; for verify: every one that has results")
-    restore = verb("restore", _restore, "restore one image with an exported model")
-    restore.add_argument("model", type=Path, help="an ONNX file of `qdr export`")
-    restore.add_argument("image", type=Path)
-    restore.add_argument("output", type=Path)
+    verb("release", _release, "pack the trained models of the active profile as the weights that come with qdr")
+    restore = verb("restore", _restore, "restore a picture, a folder of pictures or a video")
+    restore.add_argument("source", type=Path, metavar="IN")
+    restore.add_argument("target", type=Path, metavar="OUT", help="of the same kind; the suffix chooses the format")
+    restore.add_argument("--task", help="use the packaged weights of lowlight, dehaze, derain or denoise")
+    restore.add_argument("--model", type=Path, help="use this ONNX file of `qdr export` or `qdr quantize` instead")
     restore.add_argument("--engine", default="openvino", help="openvino, onnxruntime or tensorrt")
+    restore.add_argument("--precision", help="int8, fp32 or bf16 (default: int8 for a Q/DQ file, fp32 for others)")
+    restore.add_argument("--tile", default="auto", help="auto, none, or a side in pixels: bounds memory")
+    restore.add_argument("--force", action="store_true", help="replace what OUT already holds (never IN)")
     return top
 
 
@@ -291,10 +296,34 @@ def _report(options: argparse.Namespace) -> None:
         figures.write_speed(active, results, paths.figures(active.profile))
 
 
-def _restore(options: argparse.Namespace) -> None:
-    from qdr.runtimes.restore_file import restore_file
+def _release(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.restore.release import release
 
-    restore_file(options.model, options.image, options.output, options.engine)
+    for path in release(config.load()):
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB, its card beside it")
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from qdr.restore.jobs import restore
+    from qdr.restore.restorer import Restorer
+
+    def open_model() -> Restorer:
+        return Restorer(options.task, options.model, options.engine, options.precision, options.tile)
+
+    outcome = restore(options.source, options.target, open_model, options.force)
+    skipped = f", {outcome.skipped} already there (--force restores them again)" if outcome.skipped else ""
+    print(f"{options.target}: {outcome.restored} restored{skipped}")
+    if not outcome.exact:
+        print(
+            "qdr: note: this model sees the whole image, so tiles change its result (--tile none)",
+            file=sys.stderr,
+        )
+    for _, reason in outcome.failed:
+        print(f"qdr: failed: {reason}", file=sys.stderr)
+    if outcome.failed:
+        print(f"qdr: {len(outcome.failed)} of {options.source} failed; the rest is done", file=sys.stderr)
+    return 1 if outcome.failed else 0
 
 
 if __name__ == "__main__":
