@@ -83,7 +83,8 @@ def parser() -> argparse.ArgumentParser:
     report = verb("report", _report, "draw tables and figures from results/, or check that they are what results/ gives")
     report.add_argument("what", choices=["tables", "figures", "speed", "verify"])
     report.add_argument("--profile", help="default: the active one; for verify: every one that has results")
-    verb("release", _release, "pack the trained models of the active profile as the weights that come with qdr")
+    release = verb("release", _release, "pack the trained models of the active profile as the weights that come with qdr")
+    release.add_argument("--into", type=Path, help="folder to write (default: qdr/weights of this installation)")
     restore = verb("restore", _restore, "restore a picture, a folder of pictures or a video")
     restore.add_argument("source", type=Path, metavar="IN")
     restore.add_argument("target", type=Path, metavar="OUT", help="of the same kind; the suffix chooses the format")
@@ -298,9 +299,10 @@ def _report(options: argparse.Namespace) -> None:
 
 def _release(options: argparse.Namespace) -> None:
     from qdr import config
+    from qdr.restore import pretrained
     from qdr.restore.release import release
 
-    for path in release(config.load()):
+    for path in release(config.load(), options.into or pretrained.FOLDER):
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB, its card beside it")
 
 

@@ -50,11 +50,9 @@ def restore(source: Path, target: Path, open_model: Open, force: bool = False) -
         target = target / source.name
     moving = video.is_video(source)
     (video if moving else pictures).check_output(target)
-    if target.exists():
-        if target.samefile(source):
-            raise QdrError(f"{target} is the input itself, which is never overwritten: name another file")
-        if not force:
-            raise QdrError(f"{target} exists: name another file, or add --force to replace it")
+    _check_apart(source, target)
+    if target.exists() and not force:
+        raise QdrError(f"{target} exists: name another file, or add --force to replace it")
     picture = None if moving else pictures.read(source)
     with open_model() as model, _bar(source.name) as advance:
         if picture is None:
@@ -67,8 +65,7 @@ def restore(source: Path, target: Path, open_model: Open, force: bool = False) -
 def _folder(source: Path, target: Path, open_model: Open, force: bool) -> Outcome:
     if target.exists() and not target.is_dir():
         raise QdrError(f"{target} is a file, but {source} is a folder: name a folder for the restored pictures")
-    if target.exists() and target.samefile(source):
-        raise QdrError(f"{target} is the input folder itself, which is never overwritten: name another folder")
+    _check_apart(source, target)
     names = sorted(_pictures(source, target))
     if not names:
         raise QdrError(f"{source} holds no pictures ({', '.join(pictures.FORMATS)}), nor do its sub-folders")
@@ -79,12 +76,18 @@ def _folder(source: Path, target: Path, open_model: Open, force: bool) -> Outcom
     with open_model() as model, _bar(source.name) as advance:
         for done, name in enumerate(left, 1):
             try:
+                _check_apart(source / name, target / name)
                 picture = pictures.read(source / name)
                 pictures.write(replace(picture, pixels=model(picture.pixels)), target / name)
             except QdrError as error:
                 failed.append((source / name, str(error)))
             advance(done / len(left))
         return Outcome(len(left) - len(failed), len(names) - len(left), failed, model.exact)
+
+
+def _check_apart(source: Path, target: Path) -> None:
+    if target.exists() and target.samefile(source):
+        raise QdrError(f"{target} is the input itself, which is never overwritten: name another one")
 
 
 def _pictures(source: Path, target: Path) -> Iterator[Path]:

@@ -34,6 +34,8 @@ from qdr.paths import replacing
 if TYPE_CHECKING:
     from torch import nn
 
+    from qdr.export.qdq import Exporter
+
 ROOT = Path(qdr.__file__).parent
 FOLDER = ROOT / "weights"
 LAYOUT = "qdr W8A8 initializers, 1"
@@ -90,7 +92,7 @@ def save(about: Mapping[str, str], tensors: Tensors, path: Path) -> None:
     """Write a weights file; `layout` and `sha256` are added to the header."""
     header = dict(about) | {"layout": LAYOUT, "sha256": digest(tensors)}
     with replacing(path) as temporary:
-        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, temporary, metadata=header)
+        save_file({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, temporary, metadata=header)
 
 
 def digest(tensors: Tensors) -> str:
@@ -119,8 +121,8 @@ def initializers(path: Path, about: Mapping[str, str]) -> dict[str, NDArray[Any]
     return {name: found[name] for name in names}
 
 
-def write_onnx(about: Mapping[str, str], tensors: Tensors, target: Path) -> None:
-    """Write the ONNX file of a header and its tensors.
+def write_onnx(about: Mapping[str, str], tensors: Tensors, target: Path, exporter: Exporter | None = None) -> None:
+    """Write the ONNX file of a header and its tensors; an `exporter` of before has traced the model already.
 
     Raises:
         QdrError: when the tensors are not those of the model that the header names.
@@ -131,7 +133,7 @@ def write_onnx(about: Mapping[str, str], tensors: Tensors, target: Path) -> None
 
     model = _skeleton(about)
     with replacing(target) as temporary:
-        Exporter().write(model, temporary, about["model"], stride(model))
+        (exporter or Exporter()).write(model, temporary, about["model"], stride(model))
         proto = read_onnx(temporary)
         places = {t.name: t for t in proto.graph.initializer}
         for name, tensor in tensors.items():

@@ -21,6 +21,7 @@ from qdr.config import SCENES, Config
 from qdr.data.tasks import Card, load_cards
 from qdr.errors import QdrError
 from qdr.export.models import engine_file
+from qdr.export.qdq import Exporter
 from qdr.metrics.protocol import PROTOCOL
 from qdr.paths import replacing
 from qdr.restore import pretrained
@@ -33,13 +34,14 @@ METHOD, BITS = "qdr", "W8A8"
 LICENCE = "Apache-2.0"
 
 
-def release(config: Config, folder: Path = pretrained.FOLDER) -> list[Path]:
-    """Write `<task>.safetensors` and `<task>.md` of every task of the profile; returns the weights files.
+def release(config: Config, folder: Path) -> list[Path]:
+    """Write `<task>.safetensors` and `<task>.md` of every task of the profile to `folder`; returns the weights files.
 
     Raises:
         QdrError: when a model is not trained, exported or measured, or belongs to another profile; nothing is then written.
     """
-    packed = [_pack(config, Run(task, METHOD, BITS, "all", 0)) for task in config.tasks]
+    exporter = Exporter()
+    packed = [_pack(config, Run(task, METHOD, BITS, "all", 0), exporter) for task in config.tasks]
     written = []
     for about, tensors, text in packed:
         written.append(folder / f"{about['task']}.safetensors")
@@ -49,7 +51,7 @@ def release(config: Config, folder: Path = pretrained.FOLDER) -> list[Path]:
     return written
 
 
-def _pack(config: Config, run: Run) -> tuple[dict[str, str], pretrained.Tensors, str]:
+def _pack(config: Config, run: Run, exporter: Exporter) -> tuple[dict[str, str], pretrained.Tensors, str]:
     record = read_json(run_folder(run) / "run.json")
     for key, expected in (("model", vars(config.model)), ("schedule", vars(config.tune))):
         if record[key] != expected:
@@ -74,7 +76,7 @@ def _pack(config: Config, run: Run) -> tuple[dict[str, str], pretrained.Tensors,
         "licence": LICENCE,
     }
     tensors = pretrained.initializers(engine_file(run), about)
-    _check_round_trip(about, tensors)
+    _check_round_trip(about, tensors, exporter)
     return (
         about,
         tensors,
@@ -125,11 +127,11 @@ def _training_data(config: Config, task: str, cards: dict[str, Card]) -> str:
     return f"{found.title} ({found.count} images, {how}; licence of the images: {found.licence})"
 
 
-def _check_round_trip(about: dict[str, str], tensors: pretrained.Tensors) -> None:
+def _check_round_trip(about: dict[str, str], tensors: pretrained.Tensors, exporter: Exporter) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         stored, rebuilt = Path(scratch) / "a.safetensors", Path(scratch) / "a.onnx"
         pretrained.save(about, tensors, stored)
-        pretrained.write_onnx(*pretrained.load(stored), rebuilt)
+        pretrained.write_onnx(*pretrained.load(stored), rebuilt, exporter)
         again = pretrained.initializers(rebuilt, about)
     for name, tensor in tensors.items():
         if not np.array_equal(again[name], tensor):

@@ -134,10 +134,8 @@ def _run(session: Session, block: Pixels) -> Pixels:
     grey, levels = block.ndim == 2, np.float32(np.iinfo(block.dtype).max)
     planes = np.broadcast_to(block, (3, *block.shape)) if grey else block.transpose(2, 0, 1)
     batch = np.ascontiguousarray(planes[None], dtype=np.float32) / levels
-    restored = session.run(batch)[0].transpose(1, 2, 0)
-    if grey:
-        restored = restored @ _LUMA
-    return np.asarray(np.rint(np.clip(restored, 0, 1) * levels), block.dtype)
+    restored = np.clip(session.run(batch)[0].transpose(1, 2, 0), 0, 1)
+    return np.asarray(np.rint((restored @ _LUMA if grey else restored) * levels), block.dtype)
 
 
 def _up(length: int, multiple: int) -> int:

@@ -9,8 +9,10 @@ more than 8 bits go through the model in 16.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +88,7 @@ def _copy(
                     made.mux(packet)
                 continue
             for frame in packet.decode():
-                made.mux(encoder.encode(_restored(av, frame, encoder, restore)))  # type: ignore[arg-type]
+                made.mux(encoder.encode(_restored(av, frame, stream, encoder, restore)))  # type: ignore[arg-type]
                 frames += 1
                 if advance is not None and stream.frames:
                     advance(min(1.0, frames / stream.frames))
@@ -114,7 +116,7 @@ def _encoder(av: Any, made: OutputContainer, stream: VideoStream, first: VideoFr
     even = (False, False) if name in LOSSLESS else (kind.chroma_width(2) == 1, kind.chroma_height(2) == 1)
     encoder.width, encoder.height = first.width + first.width % 2 * even[0], first.height + first.height % 2 * even[1]
     context = encoder.codec_context
-    context.time_base = stream.time_base
+    context.time_base = _grid(stream)
     if stream.sample_aspect_ratio:
         context.sample_aspect_ratio = stream.sample_aspect_ratio
     context.colorspace, context.color_range = first.colorspace, first.color_range
@@ -133,14 +135,34 @@ def _sound(made: OutputContainer, sound: Any, source: Path, target: Path) -> Any
         raise QdrError(f"{target.name} cannot hold the {kind} audio of {source}: write .mkv, which holds any") from error
 
 
-def _restored(av: Any, frame: VideoFrame, encoder: VideoStream, restore: Callable[[Pixels], Pixels]) -> VideoFrame:
+def _grid(stream: Any) -> Fraction:
+    """The coarsest time base that has both the input's times and the frames of its average rate."""
+    tick, rate = Fraction(stream.time_base), stream.average_rate
+    if not rate:
+        return tick
+    common = math.gcd(tick.numerator * rate.numerator, rate.denominator * tick.denominator)
+    return Fraction(common, tick.denominator * rate.numerator)
+
+
+def _time(at: Fraction, stream: Any) -> Fraction:
+    """The time of a frame in seconds, freed of the container's rounding (Matroska's milliseconds) at a constant rate."""
+    rate = stream.average_rate
+    exact = round(at * rate) / rate if rate else at
+    return exact if abs(exact - at) <= stream.time_base else at
+
+
+def _restored(
+    av: Any, frame: VideoFrame, stream: VideoStream, encoder: VideoStream, restore: Callable[[Pixels], Pixels]
+) -> VideoFrame:
     wide = max(component.bits for component in frame.format.components) > 8
     kind = "rgb48le" if wide else "rgb24"
     pixels = restore(frame.to_ndarray(format=kind))
     beyond = [(0, encoder.height - pixels.shape[0]), (0, encoder.width - pixels.shape[1]), (0, 0)]
     made = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.pad(pixels, beyond, mode="edge")), format=kind)
     made = made.reformat(format=encoder.pix_fmt, dst_colorspace=frame.colorspace, dst_color_range=frame.color_range)
-    made.pts, made.time_base = frame.pts, frame.time_base
+    if frame.pts is not None and frame.time_base is not None:
+        grid = _grid(stream)
+        made.pts, made.time_base = round(_time(Fraction(frame.pts) * frame.time_base, stream) / grid), grid
     made.colorspace, made.color_range = frame.colorspace, frame.color_range
     result: VideoFrame = made
     return result
