@@ -1,8 +1,8 @@
 """The `qdr` command: the verbs, nothing else.
 
-Each verb imports what it needs when it runs, so that `qdr --help` answers at once. Exit codes: 0 done, 1 `qdr compare
---fail-on` found what it was to fail on, 2 a mistake in the input or the environment (one line on stderr; QDR_TRACEBACK=1
-shows the traceback), 130 interrupted.
+Each verb imports what it needs when it runs, so that `qdr --help` answers at once. Exit codes: 0 done; 1 some files of a
+folder could not be restored (they are named at the end), or `qdr compare --fail-on` found what it was to fail on; 2 a
+mistake in the input or the environment (one line on stderr; QDR_TRACEBACK=1 shows the traceback); 130 interrupted.
 """
 
 from __future__ import annotations
@@ -86,11 +86,17 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("what", choices=["tables", "figures", "speed", "texts", "verify"])
     report.add_argument("--profile", help="default: the active one; for texts and verify: all")
     _add_compare(verb("compare", _compare, "what changed between two sets of results: quality, parity, training, speed"))
-    restore = verb("restore", _restore, "restore one image with an exported model")
-    restore.add_argument("model", type=Path, help="an ONNX file of `qdr export`")
-    restore.add_argument("image", type=Path)
-    restore.add_argument("output", type=Path)
+    release = verb("release", _release, "pack the trained models of the active profile as the weights that come with qdr")
+    release.add_argument("--into", type=Path, help="folder to write (default: qdr/weights of this installation)")
+    restore = verb("restore", _restore, "restore a picture, a folder of pictures or a video")
+    restore.add_argument("source", type=Path, metavar="IN")
+    restore.add_argument("target", type=Path, metavar="OUT", help="of the same kind; the suffix chooses the format")
+    restore.add_argument("--task", help="use the packaged weights of lowlight, dehaze, derain or denoise")
+    restore.add_argument("--model", type=Path, help="use this ONNX file of `qdr export` or `qdr quantize` instead")
     restore.add_argument("--engine", default="openvino", help="openvino, onnxruntime or tensorrt")
+    restore.add_argument("--precision", help="int8, fp32 or bf16 (default: int8 for a Q/DQ file, fp32 for others)")
+    restore.add_argument("--tile", default="auto", help="auto, none, or a side in pixels: bounds memory")
+    restore.add_argument("--force", action="store_true", help="replace what OUT already holds (never IN)")
     return top
 
 
@@ -351,10 +357,35 @@ def _compare(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _restore(options: argparse.Namespace) -> None:
-    from qdr.runtimes.restore_file import restore_file
+def _release(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.restore import pretrained
+    from qdr.restore.release import release
 
-    restore_file(options.model, options.image, options.output, options.engine)
+    for path in release(config.load(), options.into or pretrained.FOLDER):
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB, its card beside it")
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from qdr.restore.jobs import restore
+    from qdr.restore.restorer import Restorer
+
+    def open_model() -> Restorer:
+        return Restorer(options.task, options.model, options.engine, options.precision, options.tile)
+
+    outcome = restore(options.source, options.target, open_model, options.force)
+    skipped = f", {outcome.skipped} already there (--force restores them again)" if outcome.skipped else ""
+    print(f"{options.target}: {outcome.restored} restored{skipped}")
+    if not outcome.exact:
+        print(
+            "qdr: note: this model sees the whole image, so tiles change its result (--tile none)",
+            file=sys.stderr,
+        )
+    for _, reason in outcome.failed:
+        print(f"qdr: failed: {reason}", file=sys.stderr)
+    if outcome.failed:
+        print(f"qdr: {len(outcome.failed)} of {options.source} failed; the rest is done", file=sys.stderr)
+    return 1 if outcome.failed else 0
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["train", "derain", "qdr", "--bits", "W8A8", "--images", "none"], "--images must be"),
         (["fetch", "photo"], "unknown source 'photo': did you mean 'photos'"),
         (["export"], "train it first"),
-        (["restore", "no.onnx", "no.png", "out.png"], "no.png"),
+        (["restore", "no.png", "out.png", "--task", "derain"], "no.png does not exist"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -5,13 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from qdr.errors import QdrError
 from qdr.export.qdq import Exporter
 from qdr.models.efm import EFM
 from qdr.runtimes import tensorrt
-from qdr.runtimes.restore_file import restore_file
 from qdr.runtimes.session import open_session, restore
 from qdr.runtimes.torch_eager import TorchSession
 
@@ -58,14 +56,6 @@ def test_engines_restore_what_the_network_restores(efm: EFM, tmp_path: Path, eng
     difference = restore(session, image).astype(int) - restore(TorchSession(efm, "torch"), image)
     assert np.abs(difference).max() <= 1
     session.close()
-
-
-def test_one_image_restored_from_a_file(efm: EFM, tmp_path: Path) -> None:
-    Exporter().write(efm, tmp_path / "efm.onnx", "efm", efm.stride)
-    Image.fromarray(np.full((20, 30, 3), 100, np.uint8)).save(tmp_path / "in.png")
-    restore_file(tmp_path / "efm.onnx", tmp_path / "in.png", tmp_path / "out.png")
-    with Image.open(tmp_path / "out.png") as image:
-        assert image.size == (30, 20)
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])

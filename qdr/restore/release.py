@@ -1,0 +1,138 @@
+"""Pack the trained models of the active profile as the weights that come with qdr, each with its model card.
+
+Everything is read, nothing typed: tensors from the exported file whose quality was measured, PSNR and SSIM from
+results/<profile>/quality.csv, revision from its provenance.json, data from the profile and the sources' cards. The run's
+own record must name the profile's model and schedule. Before a file is written it is packed, unpacked and exported again,
+which must give the tensors bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from qdr import paths
+from qdr.config import SCENES, Config
+from qdr.data.tasks import Card, load_cards
+from qdr.errors import QdrError
+from qdr.export.models import engine_file
+from qdr.export.qdq import Exporter
+from qdr.metrics.protocol import PROTOCOL
+from qdr.paths import replacing
+from qdr.restore import pretrained
+from qdr.restore.card import Score, card
+from qdr.rows import read_json, read_rows
+from qdr.train.plan import Run, teacher
+from qdr.train.run import run_folder
+
+METHOD, BITS = "qdr", "W8A8"
+LICENCE = "Apache-2.0"
+
+
+def release(config: Config, folder: Path) -> list[Path]:
+    """Write `<task>.safetensors` and `<task>.md` of every task of the profile to `folder`; returns the weights files.
+
+    Raises:
+        QdrError: when a model is not trained, exported or measured, or belongs to another profile; nothing is then written.
+    """
+    exporter = Exporter()
+    packed = [_pack(config, Run(task, METHOD, BITS, "all", 0), exporter) for task in config.tasks]
+    written = []
+    for about, tensors, text in packed:
+        written.append(folder / f"{about['task']}.safetensors")
+        pretrained.save(about, tensors, written[-1])
+        with replacing(written[-1].with_suffix(".md")) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return written
+
+
+def _pack(config: Config, run: Run, exporter: Exporter) -> tuple[dict[str, str], pretrained.Tensors, str]:
+    record = read_json(run_folder(run) / "run.json")
+    for key, expected in (("model", vars(config.model)), ("schedule", vars(config.tune))):
+        if record[key] != expected:
+            raise QdrError(
+                f"{run_folder(run)} was trained with another {key} than profile {config.profile!r}: run `dvc repro`"
+            )
+    results = paths.results(config.profile)
+    scores = measured(results / "quality.csv", run)
+    about = {
+        "task": run.task,
+        "model": run.recipe.model,
+        "model_config": json.dumps(vars(config.model)),
+        "method": run.method,
+        "bits": run.bits,
+        "profile": config.profile,
+        "seed": str(run.seed),
+        "scores": json.dumps([vars(score) for score in scores]),
+        "protocol": PROTOCOL,
+        "training_data": _training_data(config, run.task, load_cards()),
+        "schedule": json.dumps({"fp32": vars(config.fp32), "quantized": vars(config.tune)}, sort_keys=True),
+        "revision": str(read_json(results / "provenance.json")["git_revision"]),
+        "licence": LICENCE,
+    }
+    tensors = pretrained.initializers(engine_file(run), about)
+    _check_round_trip(about, tensors, exporter)
+    return (
+        about,
+        tensors,
+        card(about | {"sha256": pretrained.digest(tensors)}, scores, sum(t.size for t in tensors.values())),
+    )
+
+
+def measured(path: Path, run: Run) -> list[Score]:
+    """Mean PSNR and SSIM of input, FP32 teacher and model on each test set, in the order of the file.
+
+    Raises:
+        QdrError: when the file has no rows of the run.
+    """
+    rows = [r for r in read_rows(path) if r["task"] == run.task and r["protocol"] == PROTOCOL and r["images"] == run.images]
+    fp32 = teacher(run.task, run.recipe.start)
+
+    def mean(split: str, metric: str, method: str, bits: str, seed: int) -> tuple[float, int]:
+        wanted = {"split": split, "metric": metric, "method": method, "bits": bits, "seed": str(seed)}
+        values = [float(r["value"]) for r in rows if wanted.items() <= r.items()]
+        if not values:
+            raise QdrError(f"{path} has no {metric} of {method} {bits} on {split} for task {run.task!r}: run `dvc repro`")
+        return fmean(values), len(values)
+
+    splits = list(dict.fromkeys(r["split"] for r in rows))
+    if not splits:
+        raise QdrError(f"{path} has no rows of task {run.task!r}: run `dvc repro`")
+    scores = []
+    for split in splits:
+        both: dict[str, Any] = {}
+        for metric in ("psnr", "ssim"):
+            for name, which in (("input", ("input", "FP32", 0)), ("fp32", (fp32.method, "FP32", 0)), ("int8", _key(run))):
+                both[f"{metric}_{name}"], both["images"] = mean(split, metric, *which)
+        scores.append(Score(split, **both))
+    return scores
+
+
+def _key(run: Run) -> tuple[str, str, int]:
+    return run.method, run.bits, run.seed
+
+
+def _training_data(config: Config, task: str, cards: dict[str, Card]) -> str:
+    source, degradation = config.data.train[task], config.data.degrade[task]
+    if source == SCENES:
+        scenes = config.data.scenes
+        return f"{scenes.train} procedural scenes of {scenes.size}x{scenes.size}, degraded by qdr's own {degradation!r}"
+    found = cards[source]
+    how = "real pairs" if found.kind == "pairs" else f"degraded {config.data.copies} times by qdr's own {degradation!r}"
+    return f"{found.title} ({found.count} images, {how}; licence of the images: {found.licence})"
+
+
+def _check_round_trip(about: dict[str, str], tensors: pretrained.Tensors, exporter: Exporter) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        stored, rebuilt = Path(scratch) / "a.safetensors", Path(scratch) / "a.onnx"
+        pretrained.save(about, tensors, stored)
+        pretrained.write_onnx(*pretrained.load(stored), rebuilt, exporter)
+        again = pretrained.initializers(rebuilt, about)
+    for name, tensor in tensors.items():
+        if not np.array_equal(again[name], tensor):
+            raise QdrError(f"{name} of task {about['task']!r} does not survive packing: this is a defect, please report it")

@@ -1,0 +1,142 @@
+"""An image of any size through an engine: whole, or in tiles whose inside is what the whole image gives.
+
+Tiles have one shape (engines compile once per shape) and start at multiples of the model's stride. Of each only the part
+that is at least a halo away from its borders is kept, unless that border is the image's own. With a halo no smaller than
+the model's reach (`qdr.restore.footprint`) the kept part sees nothing but the image, so tiled and whole differ by the
+engine's rounding alone. Only one tile is ever held in floating point.
+
+Width is extended to the stride by repeating the edge, as `qdr.runtimes.session.restore` does; for 8-bit RGB and no tiles
+the result is that function's, bit for bit. Grey images go in as three equal channels and come out as Rec. 601 luma.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdr.errors import QdrError
+from qdr.restore.footprint import Footprint
+from qdr.runtimes.session import MULTIPLE, Session
+
+Pixels = NDArray[Any]  # uint8 or uint16, [h, w] grey or [h, w, 3] RGB
+BUDGET = 400 * 2**20  # bytes of activations: with two 24-megapixel images and a runtime the process is below 1 GiB
+LARGEST = 2**20  # pixels restored at once at most by `auto`
+POOLED_HALO = 64  # pixels, for models that see the whole image and are not exact in tiles anyway
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How an image is cut.
+
+    Args:
+        multiple: sides of what the engine gets are multiples of it.
+        halo: pixels of a tile's border that are thrown away, a multiple of `multiple`.
+        side: of a tile in pixels, a multiple of `multiple`; None: never cut.
+        whole: images of up to this many pixels are not cut.
+        fixed: the engine takes tiles of this side only, so smaller images are extended to it.
+    """
+
+    multiple: int
+    halo: int
+    side: int | None
+    whole: int = 0
+    fixed: bool = False
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One tile along one axis: it covers [start, start + length), of which [first, last) is kept."""
+
+    start: int
+    length: int
+    first: int
+    last: int
+
+
+def tiling(needs: Footprint, tile: str, fixed: int | None = None) -> Tiling:
+    """The tiling that `--tile` asks for: "auto", "none" or a side in pixels; `fixed` is an engine's only side.
+
+    Raises:
+        QdrError: when `tile` is none of these, or too small for the model's reach.
+    """
+    multiple = math.lcm(MULTIPLE, needs.stride)
+    halo = _up(POOLED_HALO if needs.reach is None else needs.reach, multiple)
+    smallest = 2 * halo + multiple
+    if fixed is not None:
+        if tile not in ("auto", str(fixed)):
+            raise QdrError(f"--tile {tile}: this engine was built for tiles of {fixed}: leave --tile out")
+        return Tiling(multiple, halo, fixed, fixed=True)
+    if tile == "none":
+        return Tiling(multiple, halo, None)
+    if tile == "auto":
+        pixels = min(LARGEST, int(BUDGET / max(needs.bytes_per_pixel, 1)))
+        return Tiling(multiple, halo, max(smallest, math.isqrt(pixels) // multiple * multiple), whole=pixels)
+    if not tile.isdigit():
+        raise QdrError(f"--tile must be auto, none or a side in pixels, got {tile!r}")
+    if int(tile) < smallest:
+        raise QdrError(
+            f"--tile {tile} is too small: this model looks {needs.reach or halo} pixels far, take {smallest} or more"
+        )
+    return Tiling(multiple, halo, int(tile) // multiple * multiple)
+
+
+def cuts(length: int, side: int, halo: int) -> list[Cut]:
+    """Tiles of one shape that cover an axis of `length` pixels; the kept parts meet without overlap.
+
+    >>> [(c.start, c.first, c.last) for c in cuts(400, 200, 50)]
+    [(0, 0, 150), (100, 150, 250), (200, 250, 400)]
+    """
+    if length <= side:
+        return [Cut(0, length, 0, length)]
+    starts = [*range(0, length - side, side - 2 * halo), length - side]
+    firsts = [0, *(previous + side - halo for previous in starts[:-1])]
+    lasts = [*firsts[1:], length]
+    return [Cut(start, side, first, last) for start, first, last in zip(starts, firsts, lasts, strict=True)]
+
+
+def restore_pixels(session: Session, pixels: Pixels, how: Tiling, advance: Callable[[float], None] | None = None) -> Pixels:
+    """Restore an image of any size; same shape and type as `pixels`. `advance` is told the share done, in (0, 1]."""
+    height, width = pixels.shape[:2]
+    tall, wide = (_up(length, how.multiple) for length in (height, width))
+    side = how.side
+    if side is None or (not how.fixed and tall * wide <= how.whole):
+        rows, columns = cuts(tall, tall, 0), cuts(wide, wide, 0)
+    else:
+        least = side if how.fixed else 0
+        rows, columns = cuts(max(tall, least), side, how.halo), cuts(max(wide, least), side, how.halo)
+    result = np.empty_like(pixels)
+    for done, (row, column) in enumerate(product(rows, columns), 1):
+        restored = _run(session, _read(pixels, row, column))
+        target = result[row.first : row.last, column.first : column.last]
+        top, left = row.first - row.start, column.first - column.start
+        target[...] = restored[top : top + target.shape[0], left : left + target.shape[1]]
+        if advance is not None:
+            advance(done / (len(rows) * len(columns)))
+    return result
+
+
+def _read(pixels: Pixels, row: Cut, column: Cut) -> Pixels:
+    """One tile, its edge repeated where it goes beyond the image."""
+    block = pixels[row.start : row.start + row.length, column.start : column.start + column.length]
+    beyond = (row.length - block.shape[0], column.length - block.shape[1])
+    return np.pad(block, [(0, beyond[0]), (0, beyond[1]), (0, 0)][: block.ndim], mode="edge")
+
+
+def _run(session: Session, block: Pixels) -> Pixels:
+    """The engine's restoration of a block whose sides are multiples of its stride, rounded half to even."""
+    grey, levels = block.ndim == 2, np.float32(np.iinfo(block.dtype).max)
+    planes = np.broadcast_to(block, (3, *block.shape)) if grey else block.transpose(2, 0, 1)
+    batch = np.ascontiguousarray(planes[None], dtype=np.float32) / levels
+    restored = np.clip(session.run(batch)[0].transpose(1, 2, 0), 0, 1)
+    return np.asarray(np.rint((restored @ _LUMA if grey else restored) * levels), block.dtype)
+
+
+def _up(length: int, multiple: int) -> int:
+    return -(-length // multiple) * multiple

@@ -1,0 +1,95 @@
+"""`qdr release` packs what was trained, exported and measured, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qdr import config, paths
+from qdr.cli import main
+from qdr.errors import QdrError
+from qdr.export.models import engine_file
+from qdr.restore import pretrained
+from qdr.restore.release import measured, release
+from qdr.rows import write_json, write_rows
+from qdr.train.plan import Run
+
+TASKS = ("lowlight", "dehaze", "derain", "denoise")
+VALUES = {"input": 20.25, "fp32": 26.5, "qdr": 26.125}
+
+
+@pytest.fixture
+def finished(project: Path, int8: Path, settings: config.Config) -> config.Config:
+    """A project whose runs are made up of one random model; its quality rows are made up too."""
+    rows = []
+    for task in TASKS:
+        run = Run(task, "qdr", "W8A8", "all", 0)
+        record = {"model": vars(settings.model), "schedule": vars(settings.tune)}
+        write_json(paths.runs(task) / run.name / "run.json", record)
+        engine_file(run).parent.mkdir(parents=True)
+        shutil.copy(int8, engine_file(run))
+        for split in ("photos", "scenes"):
+            for image, offset in (("a", -1.0), ("b", 1.0)):
+                for method, value in VALUES.items():
+                    for metric, scale in (("psnr", 1.0), ("ssim", 0.01)):
+                        rows.append(_row(task, split, image, method, metric, scale * (value + offset)))
+    write_rows(paths.results("smoke") / "quality.csv", rows)
+    write_json(paths.results("smoke") / "provenance.json", {"git_revision": "0123abc"})
+    return settings
+
+
+def _row(task: str, split: str, image: str, method: str, metric: str, value: float) -> dict[str, object]:
+    about = {"profile": "smoke", "task": task, "split": split, "image": image, "method": method}
+    about |= {"bits": "W8A8" if method == "qdr" else "FP32", "images": "all", "seed": 0, "engine": "openvino"}
+    return about | {"metric": metric, "protocol": "rgb-full", "value": value}
+
+
+def test_four_files_and_their_cards(finished: config.Config, int8: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "weights"
+    made = release(finished, folder)
+    assert [path.name for path in made] == [f"{task}.safetensors" for task in TASKS]
+    about, tensors = pretrained.load(folder / "derain.safetensors")
+    exported = pretrained.initializers(int8, about)
+    assert tensors.keys() == exported.keys()
+    assert all(np.array_equal(tensors[name], exported[name]) for name in exported)
+    assert about["revision"] == "0123abc"
+    assert json.loads(about["scores"])[0] == {
+        "split": "photos",
+        "images": 2,
+        **{"psnr_input": 20.25, "psnr_fp32": 26.5, "psnr_int8": 26.125},
+        **{"ssim_input": 0.2025, "ssim_fp32": 0.265, "ssim_int8": 0.26125},
+    }
+    text = (folder / "derain.md").read_text()
+    assert "| photos | 2 | 20.25 / 0.203 | 26.50 / 0.265 | 26.12 / 0.261 |" in text
+    for part in ("removes rain", "12 procedural scenes of 128x128", "revision 0123abc", about["sha256"], "Apache-2.0"):
+        assert part in text
+
+
+def test_the_verb(finished: config.Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["release", "--into", str(tmp_path / "weights")]) == 0
+    assert capsys.readouterr().out.count("its card beside it") == 4
+
+
+def test_nothing_is_packed_that_was_not_measured(finished: config.Config, tmp_path: Path) -> None:
+    quality = paths.results("smoke") / "quality.csv"
+    lines = quality.read_text().splitlines()
+    quality.write_text("\n".join(line for line in lines if ",denoise," not in line or ",qdr," not in line) + "\n")
+    with pytest.raises(QdrError, match="no psnr of qdr W8A8 on photos for task 'denoise'"):
+        release(finished, tmp_path / "weights")
+    assert not (tmp_path / "weights").exists()
+    with pytest.raises(QdrError, match="no rows of task"):
+        measured(quality, Run("derain", "qdr", "W8A8", "2", 0))
+
+
+def test_another_profiles_runs_are_refused(finished: config.Config, tmp_path: Path) -> None:
+    folder = paths.runs("dehaze") / "qdr-W8A8-all-s0"
+    write_json(folder / "run.json", {"model": vars(finished.model), "schedule": vars(finished.fp32)})
+    with pytest.raises(QdrError, match="another schedule than profile 'smoke'"):
+        release(finished, tmp_path / "weights")
+    shutil.rmtree(folder)
+    with pytest.raises(QdrError, match=r"run\.json does not exist"):
+        release(finished, tmp_path / "weights")
