@@ -20,6 +20,7 @@ from typing import Any
 import onnx
 import torch
 from onnx import numpy_helper
+from torch import nn
 
 from qdr import paths
 from qdr.config import Config, ModelConfig
@@ -69,8 +70,9 @@ def describe(name: str, model: ModelConfig) -> list[dict[str, Any]]:
     """The rows of one EFM, from its exported W8A8 file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "efm.onnx"
-        step = _write_int8(model, path)
-        side = 8 * step
+        network = build_model("efm", model)
+        write_int8(network, path)
+        side = 8 * stride(network)
         found = kernels(read_onnx(path), side, side)
     pixels = side * side
     return [
@@ -158,16 +160,9 @@ def _shapes(model: onnx.ModelProto, height: int, width: int) -> tuple[Shapes, se
     return shapes, constants
 
 
-def _write_int8(model: ModelConfig, path: Path) -> int:
-    """Export an EFM of random weights at W8A8; return its stride."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = build_model("efm", model)
-        for parameter in network.parameters():
-            if parameter.dim() == 4:
-                torch.nn.init.kaiming_normal_(parameter).data.mul_(0.5)
-        step = stride(network)
-        prepare(network, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
-        calibrate(network, [torch.rand(1, 3, 4 * step, 4 * step)])
+def write_int8(network: nn.Module, path: Path) -> None:
+    """Export a network at W8A8, calibrated on noise: what the engine has to do does not depend on the values."""
+    step = stride(network)
+    prepare(network, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
+    calibrate(network, [torch.rand(1, 3, 4 * step, 4 * step)])
     Exporter().write(network, path, "efm", step)
-    return step

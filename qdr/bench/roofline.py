@@ -10,13 +10,13 @@ documentation, "Optimizing for Tensor Cores"). It is the GPU's time for one imag
 Hardware. Dense INT8 of the GPU: 4 tensor cores per SM x 512 multiply-adds per clock (Ampere), so 4.096 TOPS per SM and
 GHz; of a DLA core: 16.4 dense TOPS per GHz. Both reproduce NVIDIA's sparse totals within 3 % (a test), which are twice
 the dense figures: 275, 200, 157, 117, 67 and 34 TOPS [1, 2], and NVIDIA's split of the AGX Orin 64GB's modes into GPU
-and DLA [3]. SMs, clocks and memory clocks per power mode: NVIDIA's nvpmodel configurations [4], where a mode sets no
-limit the datasheet's maximum. AGX Orin's 15 W mode is left out: [3] and [4] disagree on its GPU (14 and 20 TOPS).
+and DLA [3]. The DLAs are listed and not used: the bundle builds for the GPU. SMs, clocks and memory clocks per power
+mode: NVIDIA's nvpmodel configurations [4], where a mode sets no limit the datasheet's maximum. AGX Orin's 15 W mode is
+left out: [3] and [4] disagree on its GPU (14 and 20 TOPS).
 
 Calibration, from published TensorRT measurements of one image at a time on the GPU:
 - ResNet-50, 224x224, INT8: AGX Orin 64GB 0.636 ms [5], Orin NX 16GB 1.085 ms [6] (medians, MLPerf single stream);
-- SSD-ResNet-34, 1200x1200, INT8, 433 GOP [8]: AGX Orin 64GB 8.00 ms [7], 63 % of the dense peak: the high efficiency;
-- 2 DLAs of the AGX Orin 64GB on the same network: 83 images/s [3], 68 % of their dense peak.
+- SSD-ResNet-34, 1200x1200, INT8, 433 GOP [8]: AGX Orin 64GB 8.00 ms [7], 63 % of the dense peak: the high efficiency.
 The band spans what these allow (the test predicts them): narrow layers and many small kernels belong to its lower end.
 Networks with unfused activations fall below it: YOLOv8n runs at 7 % of an Orin Nano Super's peak (286 FPS) [9].
 
@@ -42,7 +42,6 @@ LABEL = "Prediction, not measured"
 
 TOPS_PER_SM_GHZ = 4.096
 TOPS_PER_DLA_GHZ = 16.4
-DLA_EFFICIENCY = 0.68
 GRANULE = 32
 
 
@@ -153,15 +152,6 @@ def fps(layers: Iterable[Layer], mode: Mode, pixels: int) -> tuple[float, float,
     listed = list(layers)
     low, mid, high = (1e3 / milliseconds(listed, mode, efficiency, pixels) for efficiency in BAND)
     return low, mid, high
-
-
-def dla_fps(layers: Iterable[Layer], mode: Mode, pixels: int) -> float:
-    """Frames per second that the DLAs could add if every layer ran there at the published efficiency.
-
-    An upper bound: elementwise layers and memory are not counted, and the bundle builds for the GPU alone.
-    """
-    work = sum(2 * layer.padded_macs for layer in layers) * pixels
-    return mode.dla_tops * 1e12 * DLA_EFFICIENCY / work
 
 
 def reaches(low: float, mid: float, high: float, target: float = TARGET_FPS) -> str:
