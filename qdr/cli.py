@@ -78,7 +78,10 @@ def parser() -> argparse.ArgumentParser:
     verb("detector", _detector, "train the small detector that the profile's detection uses")
     verb("detect", _detect, "measure what degradation and restoration do to a detector")
     verb("bench", _bench, "measure latency, each engine in processes of its own")
-    verb("jetson", _jetson, "build and time TensorRT engines, or record why not")
+    verb("layers", _layers, "list what an INT8 engine has to do, kernel by kernel")
+    jetson = verb("jetson", _jetson, "build and time TensorRT engines here, or record why not; or bundle them for a Jetson")
+    _add_jetson_verbs(jetson)
+    _add_results_verbs(verbs.add_parser("results", help="results made elsewhere: import"))
     verb("collect", _collect, "gather the rows of all tasks in results/")
     report = verb(
         "report", _report, "draw tables and figures from results/, write its numbers into pages, or check them all"
@@ -128,6 +131,23 @@ def _add_data_verbs(data: argparse.ArgumentParser) -> None:
     add.set_defaults(verb=_data_add)
     leaks = verbs.add_parser("leaks", help="check that no test image is in a training set, whatever its name and size")
     leaks.set_defaults(verb=_data_leaks)
+
+
+def _add_jetson_verbs(jetson: argparse.ArgumentParser) -> None:
+    bundle = jetson.add_subparsers(metavar="VERB").add_parser("bundle", help="write an archive that measures on a Jetson")
+    bundle.add_argument("output", type=Path, help="the .tar.gz to write")
+    bundle.add_argument("--profile", help="default: the active one")
+    bundle.set_defaults(verb=_jetson_bundle)
+
+
+def _add_results_verbs(results: argparse.ArgumentParser) -> None:
+    take = results.add_subparsers(required=True, metavar="VERB").add_parser(
+        "import", help="check what a Jetson measured and add it to the speed tables"
+    )
+    take.add_argument("file", type=Path, help="result.json of measure.py")
+    take.add_argument("--bundle", type=Path, help="the archive that was measured, where the engines are no longer the same")
+    take.add_argument("--profile", help="default: the active one")
+    take.set_defaults(verb=_results_import)
 
 
 def _profile(options: argparse.Namespace) -> None:
@@ -284,9 +304,35 @@ def _bench(options: argparse.Namespace) -> None:
     bench(config.load())
 
 
-def _jetson(options: argparse.Namespace) -> None:
+def _layers(_: argparse.Namespace) -> None:
     from qdr import config
-    from qdr.bench.jetson import jetson
+    from qdr.bench.layers import candidates, layers
+
+    active = config.load()
+    layers(active, candidates(active))
+
+
+def _jetson_bundle(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.jetson.bundle import write_bundle
+
+    active = config.load(config.profile_path(options.profile) if options.profile else None)
+    count = write_bundle(active, options.output)
+    print(f"{options.output}: {count} cases of {active.profile}; unpack it on the Jetson and read its README.md")
+
+
+def _results_import(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.jetson.results import import_result
+
+    active = config.load(config.profile_path(options.profile) if options.profile else None)
+    rows = import_result(active, options.file, options.bundle)
+    print(f"results/{active.profile}/jetson.json: {len(rows)} rows of {options.file}; `make report` puts them in the tables")
+
+
+def _jetson(_: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.jetson.stage import jetson
 
     jetson(config.load())
 

@@ -107,6 +107,14 @@ LATENCY: dict[str, Check] = {
     **dict.fromkeys(("median_ms", "p90_ms", "p99_ms", "fps", "peak_rss_mib"), _number),
     **dict.fromkeys(("calls", "repeats"), int),
 }
+LAYERS: dict[str, Check] = {
+    "model": _text,
+    "kernel": _text,
+    "kind": _one_of("convolution", "elementwise"),
+    **dict.fromkeys(("channels_in", "channels_out"), int),
+    **dict.fromkeys(("macs_per_pixel", "bytes_per_pixel"), _number),
+    "weight_bytes": int,
+}
 MEASURED = {
     "value",
     "low",

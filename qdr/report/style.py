@@ -36,6 +36,7 @@ COLOURS = {
     "qat-kd-all": "#E69F9F",
 }
 OTHERS = ("#17BECF", "#A6761D", "#BCBD22", "#1F77B4", "#E377C2", "#2CA02C", "#7F7F7F")
+OKABE_ITO = ("#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#CC79A7")
 DPI = 120
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from qdr import config
-from qdr.bench.jetson import jetson
 from qdr.bench.latency import Case, measure, summarize
 from qdr.errors import QdrError
 from qdr.export.qdq import Exporter
+from qdr.jetson.stage import jetson
 from qdr.models.efm import EFM
 from qdr.report.load import LATENCY
 from qdr.runtimes import tensorrt

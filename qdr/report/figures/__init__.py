@@ -12,12 +12,14 @@ from qdr.report.figures.detection import detection_bars, detection_boxes
 from qdr.report.figures.error_growth import error_growth
 from qdr.report.figures.few_images import few_images
 from qdr.report.figures.gates import ldg_gates
+from qdr.report.figures.jetson import jetson_prediction
 from qdr.report.figures.recovery import recovery
 from qdr.report.figures.sensitivity import sensitivity
 from qdr.report.figures.speed import quality_latency
 from qdr.report.figures.training import tug_of_war
 from qdr.report.quality import Quality
 from qdr.report.style import save, use_style
+from qdr.report.tables.jetson import read_layers
 
 
 def write_quality(config: Config, results: Path, output: Path) -> None:
@@ -49,6 +51,7 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
 
 
 def write_speed(config: Config, results: Path, output: Path) -> None:
-    """Draw quality against latency."""
+    """Draw quality against latency, and what is predicted for a Jetson."""
     use_style()
     save(quality_latency(Quality(results / "quality.csv"), results / "latency.csv"), output / "speed", "quality-latency")
+    save(jetson_prediction(read_layers(results / "layers.csv")), output / "speed", "jetson-prediction")

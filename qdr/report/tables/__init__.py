@@ -14,6 +14,7 @@ from qdr.report.detection import Detection
 from qdr.report.quality import Quality
 from qdr.report.tables.conventions import conventions_table
 from qdr.report.tables.detection import detection_table
+from qdr.report.tables.jetson import jetson_table, prediction_table, read_layers, target_table
 from qdr.report.tables.others import latency_table, parity_table, protocol_table, ranking_table, sensitivity_table
 from qdr.report.tables.quality import ablation_table, low_bit_table, main_table, summary_table
 
@@ -37,6 +38,9 @@ PDF and PNG.
 | quality/protocol | none: `qdr/metrics/protocol.py` | `qdr report tables` |
 | quality/conventions | none: a photograph with seeded noise | `qdr report tables` |
 | speed/latency | latency.csv, latency.json, jetson.json | `qdr report speed` |
+| speed/jetson | jetson.json: what was measured on a Jetson, once there is such | `qdr report speed` |
+| speed/jetson-prediction | layers.csv: predicted, not measured | `qdr report speed` |
+| speed/jetson-442 | layers.csv: predicted, not measured | `qdr report speed` |
 | figures: quality/recovery | quality.csv: W8A8, real test images | `qdr report figures` |
 | figures: quality/before-after-* | samples/ | `qdr report figures` |
 | figures: quality/few-images | quality.csv: W4A4 by number of training images | `qdr report figures` |
@@ -47,6 +51,7 @@ PDF and PNG.
 | figures: quality/detection | detection.csv: ap50 | `qdr report figures` |
 | figures: quality/detection-boxes | detection/ | `qdr report figures` |
 | figures: speed/quality-latency | quality.csv, latency.csv | `qdr report speed` |
+| figures: speed/jetson-prediction | layers.csv: predicted, not measured | `qdr report speed` |
 """
 
 
@@ -71,5 +76,12 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
 
 
 def write_speed(results: Path, output: Path) -> None:
-    """Write the latency table."""
-    latency_table(results / "latency.csv", results / "jetson.json").write(output / "speed")
+    """Write the latency table, what a Jetson measured, and what is predicted for it."""
+    folder = output / "speed"
+    latency_table(results / "latency.csv", results / "jetson.json").write(folder)
+    measured = jetson_table(results / "jetson.json")
+    if measured is not None:
+        measured.write(folder)
+    layers = read_layers(results / "layers.csv")
+    prediction_table(layers, "base").write(folder)
+    target_table(layers).write(folder)

@@ -11,6 +11,7 @@ from qdr.evaluate.stats import rank
 from qdr.metrics.protocol import PROTOCOLS
 from qdr.report.load import LATENCY, PARITY, SENSITIVITY, load
 from qdr.report.quality import TASK_LABELS, Quality, label
+from qdr.report.tables.jetson import device_label, imported
 from qdr.report.tables.table import RULE, Table
 from qdr.rows import read_json
 
@@ -107,7 +108,16 @@ def latency_table(latency: Path, jetson: Path) -> Table:
             cells = [f"{entry[key]:.2f}" for key in ("median_ms", "p90_ms", "p99_ms")]
             engine = f"tensorrt ({record['device']})"
             rows.append(["efm", engine, entry["precision"], *cells, f"{entry['fps']:.0f}", "—", "—"])
-    else:
+    elsewhere = imported(jetson)
+    side = (frame["height"].iloc[0], frame["width"].iloc[0])
+    for device, entry in elsewhere:
+        if entry["benchmarked"] and (entry["height"], entry["width"]) == side:
+            times = entry["end_to_end_ms"]
+            cells = [f"{times[key]:.2f}" for key in ("median", "p90", "p99")] + [f"{1000 / times['median']:.0f}"]
+            rows.append(["efm", f"tensorrt ({device_label(device)})", entry["precision"], *cells, "—", "—"])
+    if elsewhere:
+        notes.append("tensorrt: measured on the device named, copies between host and device included.")
+    elif record["status"] != "built":
         rows.append(["efm", "tensorrt (Jetson)", "int8", "—", "—", "—", "—", "—", "—"])
         notes.append(f"Jetson: not built: {record['reason']}.")
     first, cpu = frame.iloc[0], read_json(latency.with_suffix(".json"))["cpu"]

@@ -2,7 +2,8 @@
 
 A TensorRT engine holds for the device and the version it was built on, so this stage does both on the machine that runs
 it. Without TensorRT or a GPU it writes {"status": "not built", "reason": ...} and the tables show a dash with that
-reason. It has no other way to produce a number.
+reason. It has no other way to produce a number. What was measured on a Jetson elsewhere and brought back by
+`qdr results import` stands in the same file under "imported", and this stage keeps it.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import numpy as np
 from qdr import paths
 from qdr.config import BenchConfig, Config
 from qdr.export.models import engine_file
+from qdr.jetson.results import imported
 from qdr.rows import write_json
 from qdr.runtimes import tensorrt
 from qdr.train.plan import Run
 
 
 def jetson(config: Config) -> None:
-    """Write results/jetson.json, and the engines in work/tensorrt."""
+    """Write results/<profile>/jetson.json, and the engines in work/tensorrt."""
     reason = tensorrt.unavailable()
     record: dict[str, Any]
     paths.tensorrt_engines().mkdir(parents=True, exist_ok=True)
@@ -33,7 +35,9 @@ def jetson(config: Config) -> None:
         models = {"fp32": Run(task, "fp32", "FP32", "all", 0), "int8": Run(task, "qdr", "W8A8", "all", 0)}
         rows = [_time(precision, engine_file(run), config.bench) for precision, run in models.items()]
         record = {"status": "built", "reason": "", "device": tensorrt.device_name(), "rows": rows}
-    write_json(paths.results(config.profile) / "jetson.json", record)
+    target = paths.results(config.profile) / "jetson.json"
+    kept = imported(target)
+    write_json(target, record | ({"imported": kept} if kept else {}))
 
 
 def _time(precision: str, model: Path, settings: BenchConfig) -> dict[str, Any]:

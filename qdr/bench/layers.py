@@ -1,0 +1,168 @@
+"""What an INT8 engine has to do, kernel by kernel: multiplications, channels, bytes. Read from the exported file.
+
+The file's nodes are grouped as TensorRT fuses them (developer guide, "Types of Fusions"): a convolution takes the
+addition, the ReLU and the quantization that follow it; what else is elementwise joins the operation before it, or is a
+kernel of its own. A tensor between two kernels costs its bytes once to the writer and once to each reader: one byte per
+value behind a QuantizeLinear, four elsewhere (a Q/DQ file leaves the rest in FP32).
+
+All costs of a convolutional network grow with the number of pixels, so a row holds them per pixel of the image; only
+the weights do not.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from qdr import paths
+from qdr.config import Config, ModelConfig
+from qdr.errors import QdrError
+from qdr.export.qdq import Exporter, read_onnx
+from qdr.methods import Recipe
+from qdr.models.zoo import build_model, stride
+from qdr.quant.prepare import calibrate, prepare
+from qdr.rows import write_rows
+
+ELEMENTWISE = {"Relu", "Add", "Mul", "Sub", "Sigmoid", "QuantizeLinear"}
+INTO_CONVOLUTION = {"Relu", "Add", "QuantizeLinear"}
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass
+class Kernel:
+    """One launch. `macs` and `activation_bytes` are of the whole image, channels are those of a convolution."""
+
+    name: str
+    convolution: bool
+    channels_in: int = 0
+    channels_out: int = 0
+    macs: int = 0
+    weight_bytes: int = 0
+    activation_bytes: int = 0
+    reads: set[str] = field(default_factory=set)
+    writes: set[str] = field(default_factory=set)
+
+
+def candidates(config: Config) -> dict[str, ModelConfig]:
+    """The EFMs that a prediction is made for: the profile's own as `base`, a smaller and a larger one."""
+    return {
+        "nano": ModelConfig(channels=[32, 32, 64], blocks=[1, 1, 1]),
+        "base": config.model,
+        "large": ModelConfig(channels=[64, 96, 128], blocks=[1, 2, 4]),
+    }
+
+
+def layers(config: Config, models: dict[str, ModelConfig]) -> None:
+    """Write results/<profile>/layers.csv; nothing in it depends on weights, data or the machine."""
+    rows = [row for name, model in models.items() for row in describe(name, model)]
+    write_rows(paths.results(config.profile) / "layers.csv", rows)
+
+
+def describe(name: str, model: ModelConfig) -> list[dict[str, Any]]:
+    """The rows of one EFM, from its exported W8A8 file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "efm.onnx"
+        network = build_model("efm", model)
+        write_int8(network, path)
+        side = 8 * stride(network)
+        found = kernels(read_onnx(path), side, side)
+    pixels = side * side
+    return [
+        {"model": name, "kernel": kernel.name, "kind": "convolution" if kernel.convolution else "elementwise"}
+        | {"channels_in": kernel.channels_in, "channels_out": kernel.channels_out}
+        | {"macs_per_pixel": f"{kernel.macs / pixels:.6g}", "bytes_per_pixel": f"{kernel.activation_bytes / pixels:.6g}"}
+        | {"weight_bytes": kernel.weight_bytes}
+        for kernel in found
+    ]
+
+
+def kernels(model: onnx.ModelProto, height: int, width: int) -> list[Kernel]:
+    """The launches that an image of `height` x `width` costs."""
+    shapes, constants = _shapes(model, height, width)
+    graph = model.graph
+    made: dict[str, Kernel] = {}  # tensor -> its kernel
+    alias: dict[str, str] = {}  # output of a DequantizeLinear -> the integers it reads
+    narrow: set[str] = set()
+    listed: list[Kernel] = []
+    for node in graph.node:
+        inputs = [alias.get(name, name) for name in node.input if name and name not in constants]
+        if node.op_type == "DequantizeLinear":
+            alias[node.output[0]] = inputs[0] if inputs else node.input[0]
+            if not inputs:
+                constants.add(node.output[0])
+            continue
+        kernel = _joined(node, inputs, made, listed)
+        if kernel is None:
+            kernel = Kernel(node.output[0], node.op_type == "Conv")
+            listed.append(kernel)
+        if node.op_type == "Conv":
+            _add_convolution(kernel, node, graph, alias, shapes)
+        kernel.reads |= {name for name in inputs if made.get(name) is not kernel}
+        made[node.output[0]] = kernel
+        if node.op_type == "QuantizeLinear":
+            narrow.add(node.output[0])
+    results = {value.name for value in graph.output}
+    for kernel in listed:
+        others = {name for other in listed if other is not kernel for name in other.reads} | results
+        kernel.writes = {name for name, owner in made.items() if owner is kernel and name in others}
+        kernel.activation_bytes = sum(
+            prod(shapes[name]) * (1 if name in narrow else 4) for name in (*kernel.reads, *kernel.writes)
+        )
+    return listed
+
+
+def _joined(node: onnx.NodeProto, inputs: list[str], made: dict[str, Kernel], listed: list[Kernel]) -> Kernel | None:
+    """The kernel that a node is fused into: the latest of those it reads from, if that one takes such a node."""
+    if node.op_type not in ELEMENTWISE:
+        return None
+    before = [made[name] for name in inputs if name in made]
+    if not before:
+        return None
+    latest = max(before, key=listed.index)
+    return None if latest.convolution and node.op_type not in INTO_CONVOLUTION else latest
+
+
+def _add_convolution(
+    kernel: Kernel, node: onnx.NodeProto, graph: onnx.GraphProto, alias: dict[str, str], shapes: Shapes
+) -> None:
+    groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+    if groups != 1:
+        raise QdrError(f"{node.name}: a grouped convolution has no place in this model of an INT8 engine")
+    weight = shapes[alias.get(node.input[1], node.input[1])]
+    out = shapes[node.output[0]]
+    kernel.name = alias.get(node.input[1], node.input[1]).removesuffix(".integers").removesuffix(".weight")
+    kernel.channels_out, kernel.channels_in = weight[0], weight[1]
+    kernel.macs = prod(weight) * out[2] * out[3]
+    kernel.weight_bytes = prod(weight) * (1 if node.input[1] in alias else 4) + 4 * weight[0]
+
+
+def _shapes(model: onnx.ModelProto, height: int, width: int) -> tuple[Shapes, set[str]]:
+    """The shape of every tensor, and the names of the constants."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    for value, size in ((v, (1, 3, height, width)) for v in (*fixed.graph.input, *fixed.graph.output)):
+        for dimension, number in zip(value.type.tensor_type.shape.dim, size, strict=True):
+            dimension.dim_value = number
+    del fixed.graph.value_info[:]
+    inferred = onnx.shape_inference.infer_shapes(fixed, strict_mode=True, data_prop=True).graph
+    shapes = {t.name: tuple(numpy_helper.to_array(t).shape) for t in inferred.initializer}
+    constants = set(shapes) | {n.output[0] for n in inferred.node if n.op_type == "Constant"}
+    for value in (*inferred.input, *inferred.output, *inferred.value_info):
+        shapes[value.name] = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
+    return shapes, constants
+
+
+def write_int8(network: nn.Module, path: Path) -> None:
+    """Export a network at W8A8, calibrated on noise: what the engine has to do does not depend on the values."""
+    step = stride(network)
+    prepare(network, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
+    calibrate(network, [torch.rand(1, 3, 4 * step, 4 * step)])
+    Exporter().write(network, path, "efm", step)
