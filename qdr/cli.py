@@ -71,7 +71,8 @@ def parser() -> argparse.ArgumentParser:
     quantize.add_argument("--targets", type=Path, help="folder of clean images of the same names")
     quantize.add_argument("--method", default="qdr-free", help="a method of methods.yaml")
     quantize.add_argument("--bits", default="W8A8", help="W8A8 or W4A8")
-    verb("export", _export, "write the ONNX files of all tasks")
+    export = verb("export", _export, "write the ONNX files of all tasks, or check those that are there")
+    export.add_argument("--check", action="store_true", help="TensorRT's rules, and TensorRT-RTX where it is installed")
     verb("evaluate", _evaluate, "measure the quality of every model of a task, from its engine").add_argument("task")
     verb("sensitivity", _sensitivity, "quantize one layer at a time and measure what is lost").add_argument("task")
     verb("parity", _parity, "compare engines with fake quantization").add_argument("task")
@@ -207,6 +208,11 @@ def _quantize(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     from qdr import config
+
+    if options.check:
+        from qdr.export.conformance import check_engines
+
+        return check_engines(config.load())
     from qdr.export.models import export_all
 
     export_all(config.load())

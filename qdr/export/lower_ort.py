@@ -18,8 +18,11 @@ that flips a code, as between any two engines.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from qdr.export.graph import DEQUANTIZE, QUANTIZE, Array, Graph, attribute, integers
@@ -130,10 +133,10 @@ class _Lowering:
     def _with_fp32_weight(self, node: onnx.NodeProto) -> None:
         weight = self.graph.maker(node.input[1], DEQUANTIZE)
         assert weight is not None
-        scales = self.graph.values[weight.input[1]].reshape(-1, 1, 1, 1)
+        scales = self.graph.values[weight.input[1]].astype(np.float32).reshape(-1, 1, 1, 1)
         kept = onnx.NodeProto()
         kept.CopyFrom(node)
-        kept.input[1] = self._constant(f"{node.name}.weight", self._weight(weight).astype(np.float32) * scales)
+        kept.input[1] = self._constant(f"{node.name}.weight", scales * self._weight(weight))
         self.nodes.append(kept)
 
     def _signed(self, quantize: onnx.NodeProto) -> bool:
@@ -152,7 +155,11 @@ class _Lowering:
 
     def _is_quantized(self, conv: onnx.NodeProto) -> bool:
         data, weight = (self.graph.maker(name, DEQUANTIZE) for name in conv.input[:2])
-        return data is not None and data.input[0] in self.zeros and weight is not None and weight.input[0] in self.graph.values
+        if data is None or weight is None or data.input[0] not in self.zeros:
+            return False
+        codes, scale, zero = (self.graph.constant(weight, i) for i in range(3))
+        shifted = len(weight.input) > 2 and (zero is None or zero.any())
+        return codes is not None and codes.dtype == np.int8 and scale is not None and not shifted
 
     def _fuses(self, conv: onnx.NodeProto) -> bool:
         """Whether ONNX Runtime makes one integer convolution of it: its result is quantized, at most a ReLU between."""
@@ -171,16 +178,16 @@ class _Lowering:
         assert weight is not None
         return str(weight.input[0])
 
-    def _weight(self, dequantize: onnx.NodeProto) -> Array:
-        return self.graph.values[dequantize.input[0]]
+    def _weight(self, dequantize: onnx.NodeProto) -> NDArray[np.int8]:
+        return self.graph.values[dequantize.input[0]].astype(np.int8)
 
-    def _constant(self, name: str, value: Array) -> str:
+    def _constant(self, name: str, value: Array | np.generic) -> str:
         full = f"ort.{name}"
         if full not in self.constants:
             self.constants[full] = numpy_helper.from_array(np.asarray(value), full)
         return full
 
-    def _op(self, kind: str, inputs: list[str], output: str, name: str, **attributes: object) -> str:
+    def _op(self, kind: str, inputs: list[str], output: str, name: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=name, **attributes))
         return output
 

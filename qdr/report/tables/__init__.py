@@ -12,6 +12,7 @@ from qdr.evaluate.stats import Bootstrap
 from qdr.paths import replacing
 from qdr.report.detection import Detection
 from qdr.report.quality import Quality
+from qdr.report.tables.census import census_table
 from qdr.report.tables.conventions import conventions_table
 from qdr.report.tables.detection import detection_table
 from qdr.report.tables.others import latency_table, parity_table, protocol_table, ranking_table, sensitivity_table
@@ -37,6 +38,7 @@ PDF and PNG.
 | quality/protocol | none: `qdr/metrics/protocol.py` | `qdr report tables` |
 | quality/conventions | none: a photograph with seeded noise | `qdr report tables` |
 | speed/latency | latency.csv, latency.json, jetson.json | `qdr report speed` |
+| speed/census | census.csv | `qdr report speed` |
 | figures: quality/recovery | quality.csv: W8A8, real test images | `qdr report figures` |
 | figures: quality/before-after-* | samples/ | `qdr report figures` |
 | figures: quality/few-images | quality.csv: W4A4 by number of training images | `qdr report figures` |
@@ -71,5 +73,7 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
 
 
 def write_speed(results: Path, output: Path) -> None:
-    """Write the latency table."""
+    """Write the tables of latency and of layers."""
     latency_table(results / "latency.csv", results / "jetson.json").write(output / "speed")
+    if (results / "census.csv").is_file():  # results of before have none
+        census_table(results / "census.csv").write(output / "speed")
