@@ -51,7 +51,7 @@ def has_tensorrt_rtx() -> bool:
 
 
 def build_with_tensorrt_rtx(path: Path, side: int = SIDE) -> list[str]:
-    """Parse a file and build an engine for one image of `side` x `side`: what TensorRT-RTX says against it, empty if nothing.
+    """What TensorRT-RTX says against a file, parsed and built for one image of `side` x `side`; empty if nothing.
 
     Raises:
         QdrError: when the extra `trt-check` is not installed.

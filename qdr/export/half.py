@@ -3,9 +3,9 @@
 TensorRT 11 has no flag for FP16 any more: a strongly typed network computes in the types of its file, so an FP16 baseline is
 a file of its own. FP16 near 1 is 1/2048 apart, an eighth of a grey level.
 
-Libraries convert too (onnxconverter-common, no longer maintained; onnxruntime.transformers.float16, which grew out of it) and
-keep what they do not know in FP32. On our files the latter appends its Casts behind their readers, leaves the old types in
-the graph's value list and casts the scales of up-sampling there and back; these graphs need twenty lines.
+Libraries convert too: onnxconverter-common, no longer maintained, and onnxruntime.transformers.float16, made from it. On our
+files the latter appends its Casts behind their readers, leaves the old types in the graph's list of values and casts the
+scales of up-sampling there and back; these graphs need twenty lines.
 """
 
 from __future__ import annotations

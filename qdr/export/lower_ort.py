@@ -96,7 +96,8 @@ class _Lowering:
     def _wide(self, node: onnx.NodeProto) -> None:
         """[n, c, h, w] codes times [out, c, k, k] integers -> FP32 [n, out, h, w]."""
         data, weight = (self.graph.maker(name, DEQUANTIZE) for name in node.input[:2])
-        assert data is not None and weight is not None
+        assert data is not None
+        assert weight is not None
         name, zero = node.name, self.zeros[data.input[0]]
         kernel = self._weight(weight)
         out, channels, side = kernel.shape[:3]
