@@ -71,14 +71,15 @@ def parser() -> argparse.ArgumentParser:
     quantize.add_argument("--targets", type=Path, help="folder of clean images of the same names")
     quantize.add_argument("--method", default="qdr-free", help="a method of methods.yaml")
     quantize.add_argument("--bits", default="W8A8", help="W8A8 or W4A8")
-    verb("export", _export, "write the ONNX files of all tasks")
+    export = verb("export", _export, "write the ONNX files of all tasks, or check those that are there")
+    export.add_argument("--check", action="store_true", help="TensorRT's rules, and TensorRT-RTX where it is installed")
     verb("evaluate", _evaluate, "measure the quality of every model of a task, from its engine").add_argument("task")
     verb("sensitivity", _sensitivity, "quantize one layer at a time and measure what is lost").add_argument("task")
     verb("parity", _parity, "compare engines with fake quantization").add_argument("task")
     verb("detector", _detector, "train the small detector that the profile's detection uses")
     verb("detect", _detect, "measure what degradation and restoration do to a detector")
     verb("bench", _bench, "measure latency, each engine in processes of its own")
-    verb("layers", _layers, "list what an INT8 engine has to do, kernel by kernel")
+    verb("kernels", _kernels, "list what an INT8 engine has to do, kernel by kernel")
     jetson = verb("jetson", _jetson, "build and time TensorRT engines here, or record why not; or bundle them for a Jetson")
     _add_jetson_verbs(jetson)
     _add_results_verbs(verbs.add_parser("results", help="results made elsewhere: import"))
@@ -253,6 +254,11 @@ def _quantize(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     from qdr import config
+
+    if options.check:
+        from qdr.export.conformance import check_engines
+
+        return check_engines(config.load())
     from qdr.export.models import export_all
 
     export_all(config.load())
@@ -304,12 +310,12 @@ def _bench(options: argparse.Namespace) -> None:
     bench(config.load())
 
 
-def _layers(_: argparse.Namespace) -> None:
+def _kernels(_: argparse.Namespace) -> None:
     from qdr import config
-    from qdr.bench.layers import candidates, layers
+    from qdr.bench.kernels import candidates, write_kernels
 
     active = config.load()
-    layers(active, candidates(active))
+    write_kernels(active, candidates(active))
 
 
 def _jetson_bundle(options: argparse.Namespace) -> None:

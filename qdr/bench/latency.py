@@ -24,6 +24,7 @@ from qdr.config import BenchConfig, Config
 from qdr.errors import QdrError
 from qdr.export.models import engine_file
 from qdr.rows import write_json, write_rows
+from qdr.runtimes.session import open_session
 from qdr.train.plan import Run
 
 
@@ -46,8 +47,10 @@ class Timing:
 
 
 def bench(config: Config) -> None:
-    """Write results/latency.csv, the machine beside it in latency.json, and every single call in work/latency."""
-    taken = measure(cases(config), config.bench)
+    """Write results/latency.csv and census.csv, the machine in latency.json, and every single call in work/latency."""
+    listed = cases(config)
+    taken = measure(listed, config.bench)
+    write_rows(paths.results(config.profile) / "census.csv", [row for case in listed for row in layers(case)])
     write_rows(paths.calls(), [row for case, timing in taken.items() for row in _calls(case, timing)])
     write_rows(
         paths.results(config.profile) / "latency.csv", [summarize(case, config.bench, t) for case, t in taken.items()]
@@ -78,6 +81,15 @@ def measure(listed: list[Case], settings: BenchConfig) -> dict[Case, Timing]:
         taken[case].milliseconds += answer["milliseconds"]
         taken[case].peak_rss_mib = max(taken[case].peak_rss_mib, answer["peak_rss_mib"])
     return taken
+
+
+def layers(case: Case) -> list[dict[str, Any]]:
+    """Rows of results/census.csv: every layer the case's engine runs."""
+    session = open_session(case.engine, Path(case.path), case.precision)
+    about = {"model": case.model, "precision": case.precision, "engine": case.engine}
+    found = session.census()
+    session.close()
+    return [about | {"position": i, "layer": x.name, "kind": x.kind, "runs_in": x.precision} for i, x in enumerate(found)]
 
 
 def _precisions(fp32: str, int8: str, bf16: bool) -> list[tuple[str, str]]:

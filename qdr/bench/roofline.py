@@ -1,6 +1,6 @@
 """Frames per second of an INT8 EFM on Jetson Orin: a prediction from datasheets, not a measurement.
 
-Each kernel of `qdr.bench.layers` takes
+Each kernel of `qdr.bench.kernels` takes
 
     time = max(2 MACs / (peak x compute efficiency), bytes / (bandwidth x memory efficiency)) + launch overhead
 

@@ -107,13 +107,22 @@ LATENCY: dict[str, Check] = {
     **dict.fromkeys(("median_ms", "p90_ms", "p99_ms", "fps", "peak_rss_mib"), _number),
     **dict.fromkeys(("calls", "repeats"), int),
 }
-LAYERS: dict[str, Check] = {
+KERNELS: dict[str, Check] = {
     "model": _text,
     "kernel": _text,
     "kind": _one_of("convolution", "elementwise"),
     **dict.fromkeys(("channels_in", "channels_out"), int),
     **dict.fromkeys(("macs_per_pixel", "bytes_per_pixel"), _number),
     "weight_bytes": int,
+}
+CENSUS: dict[str, Check] = {
+    "model": _text,
+    "precision": _one_of("fp32", "bf16", "int8"),
+    "engine": _one_of("openvino", "onnxruntime", "tensorrt"),
+    "position": int,
+    "layer": _text,
+    "kind": _text,
+    "runs_in": _text,
 }
 MEASURED = {
     "value",

@@ -13,6 +13,8 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from qdr.errors import QdrError
+from qdr.runtimes.census import Layer, of_openvino
+from qdr.runtimes.session import InputSpec
 
 _HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}
 
@@ -33,10 +35,21 @@ class OpenVinoSession:
         except RuntimeError as error:
             raise QdrError(f"OpenVINO cannot load {path}: {str(error).strip().splitlines()[-1]}") from error
 
+    @property
+    def input_spec(self) -> InputSpec:
+        """The image it takes."""
+        image = self._model.inputs[0]
+        sides = (None if side.is_dynamic else side.get_length() for side in image.get_partial_shape())
+        return InputSpec(image.get_any_name(), tuple(sides))
+
     def run(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """Restore [n, 3, h, w] in [0, 1]."""
         result: NDArray[np.float32] = self._model([image])[0]
         return result
+
+    def census(self) -> list[Layer]:
+        """The layers it runs, from its runtime model."""
+        return of_openvino(self._model.get_runtime_model().get_ordered_ops())
 
     def close(self) -> None:
         """Release the compiled model."""

@@ -7,13 +7,17 @@ a multiple of the network's stride by repeating the edge, run, cut, clip, round 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qdr.errors import QdrError, check_choice
+
+if TYPE_CHECKING:
+    from qdr.runtimes.census import Layer
 
 ENGINES = ("openvino", "onnxruntime", "tensorrt")
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -21,13 +25,38 @@ MULTIPLE = 16
 Batch = NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class InputSpec:
+    """What a model takes: the tensor's name and its shape [n, 3, h, w], None where a side is free."""
+
+    name: str
+    shape: tuple[int | None, ...]
+
+    def accepts(self, shape: tuple[int, ...]) -> bool:
+        """Whether an image of this shape fits.
+
+        >>> InputSpec("image", (1, 3, None, 256)).accepts((1, 3, 64, 256))
+        True
+        """
+        return len(shape) == len(self.shape) and all(b in (None, a) for a, b in zip(shape, self.shape, strict=True))
+
+
 class Session(Protocol):
-    """A loaded model."""
+    """A loaded model: what it takes, run it, which layers it runs, release it."""
 
     name: str
 
+    @property
+    def input_spec(self) -> InputSpec:
+        """The image it takes."""
+        ...
+
     def run(self, image: Batch) -> Batch:
         """Restore [n, 3, h, w] in [0, 1], sides multiples of the stride; the result is not clipped."""
+        ...
+
+    def census(self) -> list[Layer]:
+        """The layers the engine runs, after fusion, with the precision of each."""
         ...
 
     def close(self) -> None:

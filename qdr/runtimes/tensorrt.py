@@ -2,7 +2,8 @@
 
 TensorRT 10 needs the flag INT8 for a Q/DQ network; 11 dropped flags and calibrators and takes every network strongly
 typed. The adapter detects what the installed version has. An engine is written with the device's name and TensorRT's
-version beside it, and a foreign one is refused with both names. Nothing here has been run on a Jetson yet.
+version beside it, and a foreign one is refused with both names; what the builder timed is kept in a cache beside it,
+which TensorRT itself ignores on another device. Nothing here has been run on a Jetson yet.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 
 from qdr.errors import QdrError
 from qdr.paths import replacing
+from qdr.runtimes.census import Layer, of_tensorrt
+from qdr.runtimes.session import InputSpec
 
 EXTRA = "pip install -c constraints.txt -e '.[tensorrt]'"
 
@@ -59,9 +62,15 @@ def build(model: Path, engine: Path, side: int) -> None:
     shape = (1, 3, side, side)
     profile.set_shape(network.get_input(0).name, shape, shape, shape)
     settings.add_optimization_profile(profile)
+    settings.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the census
+    timings = engine.parent / "timing.cache"
+    cache = settings.create_timing_cache(timings.read_bytes() if timings.is_file() else b"")
+    settings.set_timing_cache(cache, False)
     plan = builder.build_serialized_network(network, settings)
     if plan is None:
         raise QdrError(f"TensorRT built no engine from {model}; its log above says why")
+    with replacing(timings) as temporary:
+        temporary.write_bytes(bytes(settings.get_timing_cache().serialize()))
     with replacing(engine) as temporary:
         temporary.write_bytes(bytes(plan))
     with replacing(_origin(engine)) as temporary:
@@ -85,10 +94,18 @@ class TensorRtSession:
             raise QdrError(f"TensorRT cannot load {path}: build it again with `qdr jetson`")
         self._engine, self._context = engine, engine.create_execution_context()
 
+    @property
+    def input_spec(self) -> InputSpec:
+        """The image it takes; an engine is built for one size."""
+        _, _, largest = self._engine.get_tensor_profile_shape("image", 0)
+        return InputSpec("image", tuple(largest))
+
     def run(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """Restore [n, 3, h, w] in [0, 1], including both copies between host and device."""
         import torch
 
+        if not self.input_spec.accepts(image.shape):
+            raise QdrError(f"this engine takes images of {self.input_spec.shape}, not {image.shape}: build one of that size")
         source = torch.from_numpy(image).cuda()
         result = torch.empty_like(source)
         self._context.set_input_shape("image", tuple(image.shape))
@@ -99,6 +116,12 @@ class TensorRtSession:
         stream.synchronize()
         restored: NDArray[np.float32] = result.cpu().numpy()
         return restored
+
+    def census(self) -> list[Layer]:
+        """The layers it runs, from TensorRT's engine inspector."""
+        trt = _require()
+        inspector = self._engine.create_engine_inspector()
+        return of_tensorrt(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
 
     def close(self) -> None:
         """Release the engine."""

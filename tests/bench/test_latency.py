@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from qdr import config
-from qdr.bench.latency import Case, measure, summarize
+from qdr.bench.latency import Case, layers, measure, summarize
 from qdr.errors import QdrError
 from qdr.export.qdq import Exporter
 from qdr.jetson.stage import jetson
 from qdr.models.efm import EFM
-from qdr.report.load import LATENCY
+from qdr.report.load import CENSUS, LATENCY, load
+from qdr.rows import write_rows
 from qdr.runtimes import tensorrt
 
 
@@ -29,6 +30,11 @@ def test_each_case_is_timed_in_a_process_of_its_own(settings: config.Config, efm
         assert float(row["fps"]) == pytest.approx(1000 / float(row["median_ms"]), rel=1e-2)
         assert 20 < float(row["peak_rss_mib"]) < 2000
         assert row["calls"] == 8
+    found = [row for case in taken for row in layers(case)]
+    write_rows(project / "census.csv", found)
+    frame = load(project / "census.csv", CENSUS)
+    assert set(frame["runs_in"]) == {"fp32"}
+    assert set(frame["engine"]) == {"openvino", "onnxruntime"}
 
 
 def test_a_failed_process_is_one_clear_line(settings: config.Config, project: Path) -> None:

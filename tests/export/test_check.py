@@ -2,76 +2,86 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import numpy_helper
 
-from qdr.export.check import census, check_tensorrt, parse_with_tensorrt_rtx
+from qdr import config, paths
+from qdr.errors import QdrError
+from qdr.export import conformance
+from qdr.export.check import census, check_tensorrt
+from qdr.export.conformance import build_with_tensorrt_rtx, check_engines, has_tensorrt_rtx
+from qdr.export.half import write_fp16
 from qdr.export.qdq import Exporter
 from qdr.methods import Recipe
-from qdr.models.efm import EFM
+from qdr.models.zoo import build_model, stride
 from qdr.quant.prepare import calibrate, prepare
 
-
-@pytest.fixture
-def exported(efm: EFM, tmp_path: Path) -> Path:
-    prepare(efm, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
-    calibrate(efm, [torch.rand(1, 3, 32, 32)])
-    Exporter().write(efm, tmp_path / "efm.onnx", "efm", efm.stride)
-    return tmp_path / "efm.onnx"
+needs_rtx = pytest.mark.skipif(not has_tensorrt_rtx(), reason="the extra trt-check is not installed")
 
 
-def test_every_convolution_is_quantized_and_every_rule_kept(exported: Path) -> None:
-    model = onnx.load(exported)
+@pytest.fixture(scope="module", params=["efm", "efm-no-ldg", "nafnet"])
+def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The three files of a model of the zoo."""
+    folder = tmp_path_factory.mktemp(request.param)
+    made = {kind: folder / f"{request.param}-{kind}.onnx" for kind in ("fp32", "fp16", "int8")}
+    torch.manual_seed(0)
+    model = build_model(request.param, config.ModelConfig(channels=[16, 32], blocks=[1, 1]))
+    Exporter().write(model, made["fp32"], request.param, stride(model))
+    write_fp16(made["fp32"], made["fp16"])
+    prepare(model, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
+    calibrate(model, [torch.rand(1, 3, 32, 32)])
+    Exporter().write(model, made["int8"], request.param, stride(model))
+    return made
+
+
+def test_every_convolution_is_quantized_and_every_rule_kept(files: dict[str, Path]) -> None:
+    model = onnx.load(files["int8"])
     counts = census(model)
-    assert counts["quantized convolutions"] == counts["Conv"] == 12
+    assert counts["quantized convolutions"] == counts["Conv"] > 10
     assert counts["FP32 convolutions"] == 0
     assert check_tensorrt(model) == []
+    assert check_tensorrt(onnx.load(files["fp32"])) == []  # nothing is quantized, so no rule applies
 
 
-def change(model: onnx.ModelProto, name: str, value: np.ndarray) -> None:
-    for tensor in model.graph.initializer:
-        if tensor.name == name:
-            tensor.CopyFrom(numpy_helper.from_array(value, name))
-            return
-    raise AssertionError(f"no initializer {name}")
+@needs_rtx
+@pytest.mark.parametrize("kind", ["fp32", "fp16", "int8"])
+def test_tensorrt_parses_and_builds(files: dict[str, Path], kind: str) -> None:
+    assert build_with_tensorrt_rtx(files[kind]) == []
 
 
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [(np.float32(0), "scales must be positive"), (np.float32(-1), "scales must be positive")],
-)
-def test_bad_scales_are_named(exported: Path, value: np.float32, message: str) -> None:
-    model = onnx.load(exported)
-    change(model, "point_stem.scale", np.asarray(value))
-    assert any(message in line for line in check_tensorrt(model))
+def test_what_is_no_onnx_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"\xff\xff")
+    if has_tensorrt_rtx():
+        assert build_with_tensorrt_rtx(tmp_path / "bad.onnx")[0].startswith("parser: ")
+    else:
+        with pytest.raises(QdrError, match="TensorRT-RTX is an extra"):
+            build_with_tensorrt_rtx(tmp_path / "bad.onnx")
 
 
-@pytest.mark.parametrize(
-    ("zero", "message"),
-    [(np.asarray(3, np.int8), "zero points must be 0"), (np.asarray(0, np.uint8), "signed int8, not uint8")],
-)
-def test_bad_zero_points_are_named(exported: Path, zero: np.ndarray, message: str) -> None:
-    model = onnx.load(exported)
-    node = next(node for node in model.graph.node if node.op_type == "QuantizeLinear")
-    model.graph.initializer.append(numpy_helper.from_array(zero, "bad_zero"))
-    node.input[2] = "bad_zero"
-    assert any(message in line for line in check_tensorrt(model))
-
-
-def test_a_dequantized_bias_and_a_wrong_axis_are_named(exported: Path) -> None:
-    model = onnx.load(exported)
-    conv = next(node for node in model.graph.node if node.op_type == "Conv")
-    weight = next(node for node in model.graph.node if node.output[0] == conv.input[1])
-    conv.input[2] = weight.output[0]
-    next(a for a in weight.attribute if a.name == "axis").i = 1
-    lines = " ".join(check_tensorrt(model))
-    assert "bias must be FP32" in lines
-    assert "along axis 0, not 1" in lines
-
-
-def test_tensorrts_own_parser_accepts_the_file(exported: Path) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="the extra trt-check is not installed")
-    assert parse_with_tensorrt_rtx(exported) == []
+def test_every_engine_of_a_project_is_checked(
+    settings: config.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(QdrError, match="holds no file"):
+        check_engines(settings)
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph(
+            [
+                onnx.helper.make_node("QuantizeLinear", ["image", "scale"], ["codes"], name="quantize"),
+                onnx.helper.make_node("DequantizeLinear", ["codes", "scale"], ["restored"], name="dequantize"),
+            ],
+            "pair",
+            [onnx.helper.make_tensor_value_info("image", 1, [1, 3, 8, 8])],
+            [onnx.helper.make_tensor_value_info("restored", 1, [1, 3, 8, 8])],
+            [onnx.helper.make_tensor("scale", 1, [], [0.1])],
+        ),
+        opset_imports=[onnx.helper.make_opsetid("", 19)],
+    )
+    paths.engines("derain").mkdir(parents=True)
+    onnx.save(model, paths.engines("derain") / "mine.onnx")
+    monkeypatch.setattr(conformance, "has_tensorrt_rtx", lambda: False)
+    with pytest.raises(QdrError, match=r"1 of 1 files .*mine\.onnx: quantize: signed int8: .*; use int8"):
+        check_engines(settings)
+    printed = capsys.readouterr().out
+    assert "derain/mine.onnx" in printed
+    assert "not installed" in printed

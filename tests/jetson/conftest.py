@@ -26,7 +26,7 @@ import torch
 import yaml
 
 from qdr import config
-from qdr.bench.layers import write_int8
+from qdr.bench.kernels import write_int8
 from qdr.config import ModelConfig
 from qdr.export.models import engine_file
 from qdr.export.qdq import Exporter

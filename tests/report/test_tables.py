@@ -69,6 +69,12 @@ def test_detection_says_what_is_not_significant(written: Path) -> None:
     assert row["Clean, QDR INT8"] == "70.0"
 
 
+def test_layers_are_counted_by_precision(written: Path) -> None:
+    text = (written / "speed/census.md").read_text()
+    assert "| efm | openvino | int8 | Convolution | 2 | — | 1 |" in text
+    assert "| efm | openvino | int8 | Eltwise | 1 | — | — |" in text
+
+
 def test_the_jetson_has_a_dash_and_its_reason(written: Path) -> None:
     text = (written / "speed/latency.md").read_text()
     assert "| efm | tensorrt (Jetson) | int8 | — |" in text

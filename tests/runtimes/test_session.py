@@ -10,7 +10,8 @@ from qdr.errors import QdrError
 from qdr.export.qdq import Exporter
 from qdr.models.efm import EFM
 from qdr.runtimes import tensorrt
-from qdr.runtimes.session import open_session, restore
+from qdr.runtimes.census import Layer
+from qdr.runtimes.session import InputSpec, open_session, restore
 from qdr.runtimes.torch_eager import TorchSession
 
 
@@ -18,10 +19,14 @@ class Identity:
     """An engine that returns what it is given, and remembers the shape."""
 
     name = "identity"
+    input_spec = InputSpec("image", (1, 3, None, None))
 
     def run(self, image: np.ndarray) -> np.ndarray:
         self.shape = image.shape
         return image
+
+    def census(self) -> list[Layer]:
+        return []
 
     def close(self) -> None:
         """Nothing to release."""

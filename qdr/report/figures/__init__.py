@@ -19,7 +19,7 @@ from qdr.report.figures.speed import quality_latency
 from qdr.report.figures.training import tug_of_war
 from qdr.report.quality import Quality
 from qdr.report.style import save, use_style
-from qdr.report.tables.jetson import read_layers
+from qdr.report.tables.jetson import read_kernels
 
 
 def write_quality(config: Config, results: Path, output: Path) -> None:
@@ -54,4 +54,4 @@ def write_speed(config: Config, results: Path, output: Path) -> None:
     """Draw quality against latency, and what is predicted for a Jetson."""
     use_style()
     save(quality_latency(Quality(results / "quality.csv"), results / "latency.csv"), output / "speed", "quality-latency")
-    save(jetson_prediction(read_layers(results / "layers.csv")), output / "speed", "jetson-prediction")
+    save(jetson_prediction(read_kernels(results / "kernels.csv")), output / "speed", "jetson-prediction")

@@ -12,9 +12,10 @@ from qdr.evaluate.stats import Bootstrap
 from qdr.paths import replacing
 from qdr.report.detection import Detection
 from qdr.report.quality import Quality
+from qdr.report.tables.census import census_table
 from qdr.report.tables.conventions import conventions_table
 from qdr.report.tables.detection import detection_table
-from qdr.report.tables.jetson import jetson_table, prediction_table, read_layers, target_table
+from qdr.report.tables.jetson import jetson_table, prediction_table, read_kernels, target_table
 from qdr.report.tables.others import latency_table, parity_table, protocol_table, ranking_table, sensitivity_table
 from qdr.report.tables.quality import ablation_table, low_bit_table, main_table, summary_table
 
@@ -39,8 +40,9 @@ PDF and PNG.
 | quality/conventions | none: a photograph with seeded noise | `qdr report tables` |
 | speed/latency | latency.csv, latency.json, jetson.json | `qdr report speed` |
 | speed/jetson | jetson.json: what was measured on a Jetson, once there is such | `qdr report speed` |
-| speed/jetson-prediction | layers.csv: predicted, not measured | `qdr report speed` |
-| speed/jetson-442 | layers.csv: predicted, not measured | `qdr report speed` |
+| speed/jetson-prediction | kernels.csv: predicted, not measured | `qdr report speed` |
+| speed/jetson-442 | kernels.csv: predicted, not measured | `qdr report speed` |
+| speed/census | census.csv | `qdr report speed` |
 | figures: quality/recovery | quality.csv: W8A8, real test images | `qdr report figures` |
 | figures: quality/before-after-* | samples/ | `qdr report figures` |
 | figures: quality/few-images | quality.csv: W4A4 by number of training images | `qdr report figures` |
@@ -51,7 +53,7 @@ PDF and PNG.
 | figures: quality/detection | detection.csv: ap50 | `qdr report figures` |
 | figures: quality/detection-boxes | detection/ | `qdr report figures` |
 | figures: speed/quality-latency | quality.csv, latency.csv | `qdr report speed` |
-| figures: speed/jetson-prediction | layers.csv: predicted, not measured | `qdr report speed` |
+| figures: speed/jetson-prediction | kernels.csv: predicted, not measured | `qdr report speed` |
 """
 
 
@@ -76,12 +78,14 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
 
 
 def write_speed(results: Path, output: Path) -> None:
-    """Write the latency table, what a Jetson measured, and what is predicted for it."""
+    """Write the tables of latency and of layers, what a Jetson measured, and what is predicted for it."""
     folder = output / "speed"
     latency_table(results / "latency.csv", results / "jetson.json").write(folder)
     measured = jetson_table(results / "jetson.json")
     if measured is not None:
         measured.write(folder)
-    layers = read_layers(results / "layers.csv")
+    layers = read_kernels(results / "kernels.csv")
     prediction_table(layers, "base").write(folder)
     target_table(layers).write(folder)
+    if (results / "census.csv").is_file():  # results of before have none
+        census_table(results / "census.csv").write(output / "speed")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qdr.bench.roofline import BAND, LABEL, MODES, SIZES, TARGET_FPS, Layer, fps, reaches
-from qdr.report.load import LAYERS, load
+from qdr.report.load import KERNELS, load
 from qdr.report.tables.table import RULE, Table
 from qdr.rows import read_json
 
@@ -14,9 +14,9 @@ DASH = "—"
 Json = dict[str, Any]
 
 
-def read_layers(path: Path) -> dict[str, list[Layer]]:
-    """The kernels of every model in results/layers.csv."""
-    frame = load(path, LAYERS)
+def read_kernels(path: Path) -> dict[str, list[Layer]]:
+    """The kernels of every model in results/kernels.csv."""
+    frame = load(path, KERNELS)
     columns = ["channels_in", "channels_out", "macs_per_pixel", "bytes_per_pixel", "weight_bytes"]
     return {
         str(model): [Layer(*row) for row in part[columns].itertuples(index=False, name=None)]

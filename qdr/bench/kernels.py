@@ -56,14 +56,14 @@ def candidates(config: Config) -> dict[str, ModelConfig]:
     return {
         "nano": ModelConfig(channels=[32, 32, 64], blocks=[1, 1, 1]),
         "base": config.model,
-        "large": ModelConfig(channels=[64, 96, 128], blocks=[1, 2, 4]),
+        "large": ModelConfig(channels=[64, 96, 128], blocks=[1, 1, 2]),
     }
 
 
-def layers(config: Config, models: dict[str, ModelConfig]) -> None:
-    """Write results/<profile>/layers.csv; nothing in it depends on weights, data or the machine."""
+def write_kernels(config: Config, models: dict[str, ModelConfig]) -> None:
+    """Write results/<profile>/kernels.csv; nothing in it depends on weights, data or the machine."""
     rows = [row for name, model in models.items() for row in describe(name, model)]
-    write_rows(paths.results(config.profile) / "layers.csv", rows)
+    write_rows(paths.results(config.profile) / "kernels.csv", rows)
 
 
 def describe(name: str, model: ModelConfig) -> list[dict[str, Any]]:

@@ -1,0 +1,126 @@
+"""Conformance: what TensorRT itself says to an exported file, through TensorRT-RTX, which builds without a GPU.
+
+TensorRT for RTX shares its parser and its network definition with TensorRT but not its kernels: a file it parses and
+builds is legal; that the same file is fast on a Jetson it does not say. It is the optional extra `trt-check`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.progress import track
+
+from qdr import paths
+from qdr.config import Config
+from qdr.errors import QdrError
+from qdr.export.check import census
+from qdr.export.models import engine_file, exported
+from qdr.export.qdq import read_onnx
+from qdr.export.rules import Breach, breaches
+from qdr.methods import NONE
+
+EXTRA = "pip install -c constraints.txt -e '.[trt-check]'"
+SIDE = 64
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One file: its convolutions, the rules it breaks, and what TensorRT-RTX says against it (None: not installed)."""
+
+    path: Path
+    convolutions: int
+    quantized: int
+    broken: list[Breach]
+    refused: list[str] | None
+
+    @property
+    def good(self) -> bool:
+        """Whether it keeps every rule that is a must, and is not refused."""
+        return not self.refused and not any(breach.rule.kind == "must" for breach in self.broken)
+
+
+def has_tensorrt_rtx() -> bool:
+    """Whether the extra is installed."""
+    try:
+        import tensorrt_rtx  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def build_with_tensorrt_rtx(path: Path, side: int = SIDE) -> list[str]:
+    """What TensorRT-RTX says against a file, parsed and built for one image of `side` x `side`; empty if nothing.
+
+    Raises:
+        QdrError: when the extra `trt-check` is not installed.
+    """
+    try:
+        import tensorrt_rtx as trt
+    except ImportError as error:
+        raise QdrError(f"TensorRT-RTX is an extra: {EXTRA}") from error
+    logger = _Listener(trt)
+    builder = trt.Builder(logger)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(path.read_bytes()):
+        return [f"parser: {parser.get_error(i).desc()}" for i in range(parser.num_errors)]
+    settings = builder.create_builder_config()
+    profile = builder.create_optimization_profile()
+    shape = (1, 3, side, side)
+    profile.set_shape(network.get_input(0).name, shape, shape, shape)
+    settings.add_optimization_profile(profile)
+    if builder.build_serialized_network(network, settings) is not None:
+        return []
+    return [f"builder: {line}" for line in logger.errors] or ["builder: no engine, and no reason given"]
+
+
+def _Listener(trt: Any) -> Any:
+    class Listener(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity <= trt.ILogger.ERROR:
+                self.errors.append(message)
+
+    return Listener()
+
+
+def examine(path: Path) -> Verdict:
+    """Check a file against the rules and, where the extra is installed, with TensorRT-RTX."""
+    model = read_onnx(path)
+    counts = census(model)
+    refused = build_with_tensorrt_rtx(path) if has_tensorrt_rtx() else None
+    return Verdict(path, counts.get("Conv", 0), counts["quantized convolutions"], breaches(model), refused)
+
+
+def check_engines(config: Config) -> None:
+    """Print the verdict on every file of work/engines; files of published tools are listed but not held to the rules.
+
+    Raises:
+        QdrError: when there is no file, or one of our own breaks a rule that is a must or is refused.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    files = [path for task in config.tasks for path in sorted(paths.engines(task).glob("*.onnx"))]
+    if not files:
+        raise QdrError("work/engines holds no file: export first (`dvc repro export`)")
+    published = {engine_file(run) for task in config.tasks for run in exported(config, task) if run.recipe.tool != NONE}
+    table = Table("File", "Convolutions", "Quantized", "Rules", "TensorRT-RTX", title="TensorRT's rules, file by file")
+    verdicts = [examine(path) for path in track(files, "check")]
+    for verdict in verdicts:
+        broken = dict.fromkeys(f"{breach.rule.name} ({breach.rule.kind})" for breach in verdict.broken)
+        says = "not installed" if verdict.refused is None else "builds" if not verdict.refused else verdict.refused[0]
+        name = f"{verdict.path.parent.name}/{verdict.path.name}"
+        table.add_row(name, str(verdict.convolutions), str(verdict.quantized), ", ".join(broken) or "kept", says)
+    Console().print(table)
+    if not has_tensorrt_rtx():
+        print(f"TensorRT-RTX was not asked: {EXTRA}")
+    bad = [verdict for verdict in verdicts if not verdict.good and verdict.path not in published]
+    if bad:
+        why = [*(str(breach) for breach in bad[0].broken), *(bad[0].refused or [])][0]
+        raise QdrError(f"{len(bad)} of {len(verdicts)} files break a rule or are refused; the first, {bad[0].path}: {why}")
