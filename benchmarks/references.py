@@ -5,6 +5,7 @@ Nothing here calls qdr, so that a change of qdr never changes a reference. And t
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -55,10 +56,14 @@ def copy() -> Work:
 
 
 def start(code: str = "pass", times: int = 1) -> Work:
-    """A process of this Python that runs `code`, `times` over; "pass" is the reference of everything that starts one."""
+    """A process of this Python that runs `code`, `times` over; "pass" is the reference of everything that starts one.
+
+    With one thread for numpy's and torch's libraries: a second one spins at the start for as long as it has a core.
+    """
+    single = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
     def run() -> None:
         for _ in range(times):
-            subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, env=single)
 
     return run

@@ -15,12 +15,12 @@ from qdr.report import tables
 
 PLAN = "from qdr import config; from qdr.train.plan import plan; c = config.load(); [plan(c, task) for task in c.tasks]"
 HELP = "import sys; from qdr.cli import main; sys.argv[1:] = ['--help']; main()"
-ROOMS = {
-    "training": "qdr.train.run",
-    "report": "qdr.report.tables, qdr.report.figures",
-    "OpenVINO": "qdr.runtimes.openvino",
-    "ONNX Runtime": "qdr.runtimes.ort",
-}
+ROOMS = [
+    ("training", "qdr.train.run", 5),
+    ("report", "qdr.report.tables, qdr.report.figures", 4),
+    ("OpenVINO", "qdr.runtimes.openvino", 10),
+    ("ONNX Runtime", "qdr.runtimes.ort", 10),
+]
 
 
 def test_batches(perf: Check) -> None:
@@ -38,9 +38,9 @@ def test_start(perf: Check, name: str, code: str) -> None:
     perf(f"start: {name}", start(code), start(), 25)
 
 
-@pytest.mark.parametrize(("name", "modules"), ROOMS.items())
-def test_import(perf: Check, name: str, modules: str) -> None:
-    perf(f"import: {name}", start(f"import {modules}"), start(times=5), 5)
+@pytest.mark.parametrize(("name", "modules", "rounds"), ROOMS)
+def test_import(perf: Check, name: str, modules: str, rounds: int) -> None:
+    perf(f"import: {name}", start(f"import {modules}"), start(times=5), rounds)
 
 
 def test_tables(perf: Check, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from qdr.report.figures.error_growth import error_growth
 from qdr.report.figures.few_images import few_images
 from qdr.report.figures.gates import ldg_gates
 from qdr.report.figures.recovery import recovery
+from qdr.report.figures.roofline import roofline
 from qdr.report.figures.sensitivity import sensitivity
 from qdr.report.figures.speed import quality_latency
 from qdr.report.figures.training import tug_of_war
@@ -49,6 +50,8 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
 
 
 def write_speed(config: Config, results: Path, output: Path) -> None:
-    """Draw quality against latency."""
+    """Draw quality against latency, and how far each layer is from the machine's limit."""
     use_style()
     save(quality_latency(Quality(results / "quality.csv"), results / "latency.csv"), output / "speed", "quality-latency")
+    if (results / "roofline.csv").is_file():  # results of before layers were measured have none
+        save(roofline(results / "roofline.csv"), output / "speed", "roofline")

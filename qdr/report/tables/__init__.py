@@ -16,6 +16,7 @@ from qdr.report.tables.conventions import conventions_table
 from qdr.report.tables.detection import detection_table
 from qdr.report.tables.others import latency_table, parity_table, protocol_table, ranking_table, sensitivity_table
 from qdr.report.tables.quality import ablation_table, low_bit_table, main_table, summary_table
+from qdr.report.tables.roofline import roofline_table
 
 INDEX = """# Tables and figures: which rows, which command
 
@@ -37,6 +38,7 @@ PDF and PNG.
 | quality/protocol | none: `qdr/metrics/protocol.py` | `qdr report tables` |
 | quality/conventions | none: a photograph with seeded noise | `qdr report tables` |
 | speed/latency | latency.csv, latency.json, jetson.json | `qdr report speed` |
+| speed/roofline | roofline.csv, machine.json | `qdr report speed` |
 | figures: quality/recovery | quality.csv: W8A8, real test images | `qdr report figures` |
 | figures: quality/before-after-* | samples/ | `qdr report figures` |
 | figures: quality/few-images | quality.csv: W4A4 by number of training images | `qdr report figures` |
@@ -47,6 +49,7 @@ PDF and PNG.
 | figures: quality/detection | detection.csv: ap50 | `qdr report figures` |
 | figures: quality/detection-boxes | detection/ | `qdr report figures` |
 | figures: speed/quality-latency | quality.csv, latency.csv | `qdr report speed` |
+| figures: speed/roofline | roofline.csv, machine.json | `qdr report speed` |
 """
 
 
@@ -71,5 +74,7 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
 
 
 def write_speed(results: Path, output: Path) -> None:
-    """Write the latency table."""
+    """Write the latency table, and that of the machine's limit."""
     latency_table(results / "latency.csv", results / "jetson.json").write(output / "speed")
+    if (results / "roofline.csv").is_file():  # results of before layers were measured have none
+        roofline_table(results / "roofline.csv").write(output / "speed")
