@@ -2,7 +2,7 @@
 VENV ?= $(or $(VIRTUAL_ENV),.venv)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: install repro full public test slow lint report texts verify smoke bench
+.PHONY: install repro full public test slow lint report texts verify smoke perf perf-baseline bench
 install: $(VENV)/.qdr-installed  ## create the environment and install qdr with the pinned versions
 repro: install   ; dvc repro                                                    ## the whole pipeline
 full: install    ; sh .ci/profile full                                           ## the full ablation, after `make repro`
@@ -14,7 +14,9 @@ report: install  ; dvc repro --single-item tables figures speed                 
 texts: install   ; qdr report texts                                             ## numbers of README and docs from results/ alone
 verify: install  ; qdr report verify                                            ## tables, figures and pages are what results/ gives
 smoke: install   ; sh .ci/smoke                                                 ## the whole pipeline, shortened, in a copy
-bench: install   ; pytest benchmarks -q                                         ## performance checks
+perf: install    ; pytest benchmarks -q --benchmark-json=work/perf/rounds.json   ## fails where something got slower, with a table
+perf-baseline: install ; pytest benchmarks -q --renew                           ## record this machine's ratios as its baseline
+bench: perf                                                                      ## the former name
 
 $(VENV)/.qdr-installed: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || python3 -m venv $(VENV)

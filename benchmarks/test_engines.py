@@ -1,25 +1,25 @@
-"""Speed of the exported EFM in OpenVINO: INT8 against FP32, and what the gates cost."""
+"""Latency of the exported EFM per engine, what INT8 gains, and what the gates cost."""
 
 from __future__ import annotations
 
-import json
-import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.references import Check, Work, convolution
 from qdr import config
 from qdr.export.qdq import Exporter
 from qdr.methods import Recipe
 from qdr.models.zoo import build_model, stride
+from qdr.provenance import has_bf16
 from qdr.quant.prepare import calibrate, prepare
-from qdr.runtimes.session import Session, open_session
+from qdr.runtimes.session import open_session
 
-FLOORS = json.loads((Path(__file__).parent / "floors.json").read_text())
-SIDE, THREADS = 256, 2
+SIDE = 256
 
 
 @pytest.fixture(scope="module")
@@ -42,36 +42,32 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
-def paired_ratio(slow: Session, fast: Session, rounds: int = 25) -> float:
-    """Median of time(slow) / time(fast) over rounds in turn, each the best of three calls."""
+def restoring(engine: str, path: Path, precision: str) -> Work:
+    """One call of an engine on one thread."""
     image = np.random.default_rng(0).random((1, 3, SIDE, SIDE), dtype=np.float32)
-
-    def best(session: Session) -> float:
-        session.run(image)
-        times = []
-        for _ in range(3):
-            start = time.perf_counter()
-            session.run(image)
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    return float(np.median([best(slow) / best(fast) for _ in range(rounds)]))
+    return partial(open_session(engine, path, precision, 1).run, image)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
-def test_latency(benchmark: BenchmarkFixture, files: dict[str, Path], precision: str) -> None:
-    session = open_session("openvino", files[f"efm {'int8' if precision == 'int8' else 'fp32'}"], precision, THREADS)
-    image = np.random.default_rng(0).random((1, 3, SIDE, SIDE), dtype=np.float32)
-    benchmark.pedantic(session.run, args=(image,), rounds=40, warmup_rounds=5)
+@pytest.mark.parametrize(
+    ("engine", "precision"),
+    [
+        ("openvino", "fp32"),
+        pytest.param("openvino", "bf16", marks=pytest.mark.skipif(not has_bf16(), reason="this processor emulates bf16")),
+        ("openvino", "int8"),
+        ("onnxruntime", "fp32"),
+        ("onnxruntime", "int8"),
+    ],
+)
+def test_latency(perf: Check, model: Callable[[Work], Work], files: dict[str, Path], engine: str, precision: str) -> None:
+    path = files[f"efm {'int8' if precision == 'int8' else 'fp32'}"]
+    perf(f"latency: {engine} {precision}", model(restoring(engine, path, precision)), convolution(), 40)
 
 
-def test_int8_is_worth_it(files: dict[str, Path]) -> None:
-    fp32 = open_session("openvino", files["efm fp32"], "fp32", THREADS)
-    int8 = open_session("openvino", files["efm int8"], "int8", THREADS)
-    assert paired_ratio(fp32, int8) >= FLOORS["int8_over_fp32_openvino"]["floor"]
+def test_int8_is_worth_it(perf: Check, files: dict[str, Path]) -> None:
+    int8, fp32 = (restoring("openvino", files[f"efm {precision}"], precision) for precision in ("int8", "fp32"))
+    perf("model: INT8 over FP32, OpenVINO", int8, fp32, 30)
 
 
-def test_gates_are_cheap(files: dict[str, Path]) -> None:
-    with_gates = open_session("openvino", files["efm int8"], "int8", THREADS)
-    without = open_session("openvino", files["efm-no-ldg int8"], "int8", THREADS)
-    assert paired_ratio(with_gates, without) <= FLOORS["ldg_cost_int8"]["ceiling"]
+def test_gates_are_cheap(perf: Check, files: dict[str, Path]) -> None:
+    with_gates, without = (restoring("openvino", files[f"{name} int8"], "int8") for name in ("efm", "efm-no-ldg"))
+    perf("model: INT8 with gates over without", with_gates, without, 60)

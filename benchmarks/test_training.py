@@ -1,23 +1,18 @@
 """Speed of a training step on the active profile's model: quantized and distilled, against FP32.
 
-Ratios are medians of steps taken in turn in one process. The base is the plain FP32 step a user would write: eager, FP32,
-contiguous. All others use channels_last, and bf16 autocast where the processor has the instructions.
+The reference is the plain FP32 step a user would write: eager, FP32, contiguous. All others use channels_last, and bf16
+autocast where the processor has the instructions.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import json
-import time
-from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from pytest_benchmark.fixture import BenchmarkFixture
 from torch import nn
 
+from benchmarks.references import Check, Work
 from qdr import config
 from qdr.methods import catalogue
 from qdr.models.zoo import build_model
@@ -27,15 +22,13 @@ from qdr.seed import seed_everything
 from qdr.train.objective import Objective
 from qdr.train.optim import make_optimizer
 
-FLOORS = json.loads((Path(__file__).parent / "floors.json").read_text())
 KIND = "bf16" if has_bf16() else "fp32"
-Step = Callable[[], None]
 
 
-def step(method: str, plain: bool = False) -> Step:
+def step(method: str, plain: bool = False) -> Work:
     """One optimizer step of a method on random patches; `plain` is FP32 in the default memory format."""
     settings, recipe = config.load(), catalogue()[method]
-    seed_everything(0, settings.threads)
+    seed_everything(0, 1)
     patch = settings.tune.patch
     student, teacher = (_network(recipe.model) for _ in range(2))
     objective = Objective(recipe, student, teacher, settings.distill.every)
@@ -68,42 +61,17 @@ def _network(name: str) -> nn.Module:
     return model
 
 
-def ratios(base: Step, others: dict[str, Step], rounds: int = 20) -> dict[str, float]:
-    """Median ratio of each step's time to the base's, taken in turn."""
-    steps = {"base": base} | others
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(rounds + 3):
-        for name, run in steps.items():
-            start = time.perf_counter()
-            run()
-            if turn >= 3:
-                times[name].append(time.perf_counter() - start)
-    base_times = np.array(times.pop("base"))
-    return {name: float(np.median(np.array(taken) / base_times)) for name, taken in times.items()}
-
-
-@pytest.mark.parametrize("method", ["fp32", "qat", "qat-kd-decoder", "qdr", "qdr-free"])
-def test_step(benchmark: BenchmarkFixture, method: str) -> None:
-    benchmark.pedantic(step(method), rounds=20, warmup_rounds=3)
-
-
-def test_quantized_steps_are_affordable(capsys: pytest.CaptureFixture[str]) -> None:
-    found = ratios(step("fp32", plain=True), {name: step(name) for name in ("qat", "qdr")})
-    with capsys.disabled():
-        print("\nsteps over a plain FP32 step:", {name: round(value, 2) for name, value in found.items()}, KIND)
-    for name, value in found.items():
-        assert value <= FLOORS[f"{name}_step_over_plain_fp32_step_{KIND}"]["ceiling"], name
+@pytest.mark.parametrize("method", ["qat", "qdr"])
+def test_step(perf: Check, method: str) -> None:
+    perf(f"train: {method.upper()} step over plain FP32, {KIND}", step(method), step("fp32", plain=True), 12)
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("brevitas"), reason="brevitas is not installed (extra `brevitas`)")
-def test_brevitas_takes_longer(capsys: pytest.CaptureFixture[str]) -> None:
-    found = ratios(step("qat"), {"brevitas": _brevitas_step()})
-    with capsys.disabled():
-        print("\nbrevitas over our QAT step:", round(found["brevitas"], 2), KIND)
-    assert found["brevitas"] >= FLOORS["brevitas_step_over_our_qat_step"]["floor"]
+def test_brevitas_takes_longer(perf: Check) -> None:
+    perf(f"train: QAT step over brevitas's, {KIND}", step("qat"), _brevitas_step(), 12)
 
 
-def _brevitas_step() -> Step:
+def _brevitas_step() -> Work:
     """The same network with brevitas's layers: INT8 weights per channel, INT8 activations at every point."""
     from brevitas import nn as qnn
     from brevitas.quant.scaled_int import Int8ActPerTensorFloat, Int8WeightPerChannelFloat

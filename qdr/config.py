@@ -128,15 +128,23 @@ class StatsConfig:
 
 @dataclass(frozen=True)
 class BenchConfig:
-    """Latency protocol: which task's models, image side, threads, batch, untimed and timed calls, repeats in turn."""
+    """Latency protocol: which task's models, image sides, threads, batch; per process the untimed calls, the least number
+    of timed ones and the least seconds they go on for; and how many processes each case has in turn.
+    """
 
     task: str
-    side: int
+    sides: list[int]
     batch: int
     threads: int
     warmup: int
     calls: int
+    seconds: float
     repeats: int
+
+    @property
+    def side(self) -> int:
+        """The side that figures show, the first."""
+        return self.sides[0]
 
 
 @dataclass(frozen=True)
@@ -207,15 +215,18 @@ def _check(config: Config) -> None:
         "threads": config.threads,
         "data.test_scale": config.data.test_scale,
         "data.copies": config.data.copies,
-        "bench.side": config.bench.side,
+        "bench.threads": config.bench.threads,
+        "bench.calls": config.bench.calls,
+        "bench.repeats": config.bench.repeats,
     }
     for name, schedule in (("fp32", config.fp32), ("tune", config.tune)):
         positive |= {f"{name}.{key}": getattr(schedule, key) for key in ("steps", "batch", "patch", "log_every")}
     for key, value in positive.items():
         if value < 1:
             raise QdrError(f"{key} must be at least 1, got {value}")
-    if config.bench.side % 8 or config.fp32.patch % 8 or config.tune.patch % 8:
-        raise QdrError("bench.side, fp32.patch and tune.patch must be multiples of 8 (the EFM halves three times)")
+    if any(side % 8 for side in (*config.bench.sides, config.fp32.patch, config.tune.patch)):
+        raise QdrError("bench.sides, fp32.patch and tune.patch must be multiples of 8 (the EFM halves three times)")
+    _check_bench(config.bench)
     if len(config.model.channels) != len(config.model.blocks):
         raise QdrError("model.channels and model.blocks must have one entry per level")
     _check_detect(config.detect)
@@ -230,6 +241,15 @@ def _check(config: Config) -> None:
         for images in block.images:
             if images != "all" and not (images.isdigit() and int(images) > 0):
                 raise QdrError(f"blocks.{name}.images must be 'all' or a positive number in quotes, got {images!r}")
+
+
+def _check_bench(bench: BenchConfig) -> None:
+    if not bench.sides or min(bench.sides) < 8 or len(set(bench.sides)) < len(bench.sides):
+        raise QdrError(f"bench.sides must be at least one side, each once, from 8 pixels on, got {bench.sides}")
+    if bench.batch != 1:
+        raise QdrError(f"bench.batch must be 1, got {bench.batch}: latency is that of one image")
+    if bench.warmup < 0 or bench.seconds < 0:
+        raise QdrError("bench.warmup and bench.seconds must not be negative")
 
 
 def _check_detect(detect: DetectConfig) -> None:

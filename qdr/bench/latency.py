@@ -1,17 +1,21 @@
-"""Latency of the exported models: every engine and precision in processes of its own.
+"""Latency of the exported models: every engine and precision in processes of its own, on a photograph.
 
-Protocol: batch, side, threads, warm-up and call counts come from the profile. Each case (model, engine, precision) is
-timed in a fresh process, one runtime per process, because one runtime's waiting threads slow down the next. The cases
-take turns, `repeats` times over, so that a slow minute of the machine meets all of them; each figure pools its calls.
-A call is one `run` from a float image in memory to a float image in memory. Ratios within one file are meaningful;
-single figures of a shared machine vary by 15 %.
+Run rules, in full in docs/bench.md:
+
+- One process times one case (model, engine, precision) and loads one runtime, because one runtime's waiting threads slow
+  down the next. The cases take turns, `repeats` times over, so that a slow minute of the machine meets all of them.
+- After `warmup` calls a process times at least `calls` calls and goes on for at least `seconds`, for every side.
+- The input is a crop of the task's test images. A call takes an 8-bit image in memory to an 8-bit image in memory
+  (`end_to_end_*`); what of it the engine took, from float to float, is `median_ms` and its percentiles.
+- What was timed was also right: all timed outputs of a process are the same, and agree with an untimed run of the same
+  file in ONNX Runtime (`qdr.bench.accuracy`). A mismatch stops the stage and nothing is written.
+
+Ratios within one file are meaningful; single figures of a shared machine vary by 15 %.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +24,10 @@ import numpy as np
 from rich.progress import track
 
 from qdr import paths, provenance
+from qdr.bench import accuracy, layers, machine
+from qdr.bench.images import photograph
+from qdr.bench.process import ask
 from qdr.config import BenchConfig, Config
-from qdr.errors import QdrError
 from qdr.export.models import engine_file
 from qdr.rows import write_json, write_rows
 from qdr.runtimes.session import open_session
@@ -30,7 +36,7 @@ from qdr.train.plan import Run
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the latency table."""
+    """One row of the latency table per side."""
 
     model: str
     precision: str
@@ -40,23 +46,36 @@ class Case:
 
 @dataclass
 class Timing:
-    """Every timed call of a case, and the largest memory of its processes."""
+    """Every timed call of a case at one side, in milliseconds: the engine alone, and end to end with 8-bit images.
+
+    `peak_rss_mib` is the largest memory of its processes, `mean_level` and `psnr_to_fp32_db` say how right the output was.
+    """
 
     milliseconds: list[float] = field(default_factory=list)
+    end_to_end: list[float] = field(default_factory=list)
     peak_rss_mib: float = 0.0
+    mean_level: float = 0.0
+    psnr_to_fp32_db: float = accuracy.CEILING
+
+
+Timings = dict[tuple[Case, int], Timing]
 
 
 def bench(config: Config) -> None:
-    """Write results/latency.csv and census.csv, the machine in latency.json, and every single call in work/latency."""
-    listed = cases(config)
-    taken = measure(listed, config.bench)
-    write_rows(paths.results(config.profile) / "census.csv", [row for case in listed for row in layers(case)])
-    write_rows(paths.calls(), [row for case, timing in taken.items() for row in _calls(case, timing)])
-    write_rows(
-        paths.results(config.profile) / "latency.csv", [summarize(case, config.bench, t) for case, t in taken.items()]
-    )
-    about = provenance.collect(config.profile, [], config.bench.threads)
-    write_json(paths.results(config.profile) / "latency.json", about)
+    """Write latency.csv, census.csv, roofline.csv, machine.json, latency.json in results/, every call in work/latency."""
+    listed, results = cases(config), paths.results(config.profile)
+    taken = measure(listed, config)
+    write_rows(results / "census.csv", [row for case in listed for row in census_rows(case)])
+    peaks = machine.measured(config.bench.threads)
+    main = {case.precision: case.path for case in listed if (case.model, case.engine) == ("efm", "openvino")}
+    rows = layers.measured({precision: main[precision] for precision in ("fp32", "int8")}, config.bench, peaks)
+    write_rows(paths.calls(), [row for (case, side), timing in taken.items() for row in _calls(case, side, timing)])
+    summaries = [summarize(case, side, config.bench, timing) for (case, side), timing in taken.items()]
+    write_rows(results / "latency.csv", summaries)
+    write_rows(results / "roofline.csv", rows)
+    write_json(results / "machine.json", peaks)
+    about = provenance.collect(config.profile, [], config.bench.threads) | {"power": machine.power_mode()}
+    write_json(results / "latency.json", about)
 
 
 def cases(config: Config) -> list[Case]:
@@ -73,17 +92,36 @@ def cases(config: Config) -> list[Case]:
     return listed
 
 
-def measure(listed: list[Case], settings: BenchConfig) -> dict[Case, Timing]:
-    """Time the cases in turn."""
-    taken = {case: Timing() for case in listed}
-    for case in track(listed * settings.repeats, "latency"):
-        answer = _time(case, settings)
-        taken[case].milliseconds += answer["milliseconds"]
-        taken[case].peak_rss_mib = max(taken[case].peak_rss_mib, answer["peak_rss_mib"])
+def measure(listed: list[Case], config: Config) -> Timings:
+    """Time the cases in turn and compare what they put out with untimed runs.
+
+    Raises:
+        QdrError: when a process fails, or a timed output is not what the file gives.
+    """
+    settings = config.bench
+    sides = sorted(settings.sides)
+    taken: Timings = {(case, side): Timing() for case in listed for side in sides}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for side in sides:
+            np.save(folder / f"{side}.npy", photograph(config, side))
+        right = accuracy.expected([case.path for case in listed], sides, settings.threads, folder)
+        fp32 = {case.model: case.path for case in listed if case.precision == "fp32"}
+        for case in track(listed * settings.repeats, "latency"):
+            for answer in _time(case, settings, folder):
+                timing, side = taken[case, answer["side"]], answer["side"]
+                timing.milliseconds += answer["milliseconds"]
+                timing.end_to_end += answer["end_to_end"]
+                timing.peak_rss_mib = max(timing.peak_rss_mib, answer["peak_rss_mib"])
+                output = np.load(answer["output"])
+                level = accuracy.agreement(output, right[case.path, side], case.precision, f"{_about(case)} at {side}")
+                timing.mean_level = max(timing.mean_level, level)
+                likeness = accuracy.likeness(output, right[fp32[case.model], side])
+                timing.psnr_to_fp32_db = min(timing.psnr_to_fp32_db, likeness)
     return taken
 
 
-def layers(case: Case) -> list[dict[str, Any]]:
+def census_rows(case: Case) -> list[dict[str, Any]]:
     """Rows of results/census.csv: every layer the case's engine runs."""
     session = open_session(case.engine, Path(case.path), case.precision)
     about = {"model": case.model, "precision": case.precision, "engine": case.engine}
@@ -96,39 +134,43 @@ def _precisions(fp32: str, int8: str, bf16: bool) -> list[tuple[str, str]]:
     return [("fp32", fp32), *([("bf16", fp32)] if bf16 else []), ("int8", int8)]
 
 
-def _time(case: Case, settings: BenchConfig) -> dict[str, Any]:
-    request = json.dumps(asdict(case) | asdict(settings))
-    done = subprocess.run(
-        [sys.executable, "-m", "qdr.bench.worker", request], capture_output=True, text=True, cwd=paths.project_root()
-    )
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise QdrError(f"timing {case.engine} {case.precision} of {Path(case.path).name} failed: {last}")
-    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return answer
+def _about(case: Case) -> str:
+    return f"timing {case.engine} {case.precision} of {Path(case.path).name}"
 
 
-def _calls(case: Case, timing: Timing) -> list[dict[str, Any]]:
-    about = {"model": case.model, "precision": case.precision, "engine": case.engine}
-    return [about | {"call": i, "ms": f"{ms:.4f}"} for i, ms in enumerate(timing.milliseconds)]
+def _time(case: Case, settings: BenchConfig, folder: Path) -> list[dict[str, Any]]:
+    """One process: what it answers per side (`qdr.bench.worker`)."""
+    request = {"case": asdict(case), "settings": asdict(settings), "folder": str(folder)}
+    answers: list[dict[str, Any]] = ask("qdr.bench.worker", request, _about(case))
+    return answers
 
 
-def summarize(case: Case, settings: BenchConfig, timing: Timing) -> dict[str, Any]:
-    """The row of a case in results/latency.csv."""
+def _calls(case: Case, side: int, timing: Timing) -> list[dict[str, Any]]:
+    about = {"model": case.model, "precision": case.precision, "engine": case.engine, "height": side, "width": side}
+    pairs = zip(timing.milliseconds, timing.end_to_end, strict=True)
+    return [about | {"call": i, "ms": f"{ms:.4f}", "end_to_end_ms": f"{end:.4f}"} for i, (ms, end) in enumerate(pairs)]
+
+
+def summarize(case: Case, side: int, settings: BenchConfig, timing: Timing) -> dict[str, Any]:
+    """The row of a case and side in results/latency.csv."""
     median, p90, p99 = np.percentile(timing.milliseconds, [50, 90, 99])
+    whole = np.percentile(timing.end_to_end, [50, 90, 99])
     return {
         "model": case.model,
         "precision": case.precision,
         "engine": case.engine,
         "threads": settings.threads,
         "batch": settings.batch,
-        "height": settings.side,
-        "width": settings.side,
+        "height": side,
+        "width": side,
         "median_ms": f"{median:.4f}",
         "p90_ms": f"{p90:.4f}",
         "p99_ms": f"{p99:.4f}",
         "fps": f"{settings.batch * 1000 / median:.2f}",
         "peak_rss_mib": f"{timing.peak_rss_mib:.1f}",
-        "calls": settings.calls * settings.repeats,
+        "calls": len(timing.milliseconds),
         "repeats": settings.repeats,
+        **{f"end_to_end_{name}_ms": f"{ms:.4f}" for name, ms in zip(("median", "p90", "p99"), whole, strict=True)},
+        "psnr_to_fp32_db": f"{timing.psnr_to_fp32_db:.3f}",
+        "mean_level": f"{timing.mean_level:.4f}",
     }

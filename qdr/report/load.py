@@ -106,6 +106,8 @@ LATENCY: dict[str, Check] = {
     **dict.fromkeys(("threads", "batch", "height", "width"), int),
     **dict.fromkeys(("median_ms", "p90_ms", "p99_ms", "fps", "peak_rss_mib"), _number),
     **dict.fromkeys(("calls", "repeats"), int),
+    **dict.fromkeys(("end_to_end_median_ms", "end_to_end_p90_ms", "end_to_end_p99_ms"), _number),
+    **dict.fromkeys(("psnr_to_fp32_db", "mean_level"), _number),
 }
 KERNELS: dict[str, Check] = {
     "model": _text,
@@ -124,6 +126,16 @@ CENSUS: dict[str, Check] = {
     "kind": _text,
     "runs_in": _text,
 }
+ROOFLINE: dict[str, Check] = {
+    "model": _text,
+    "precision": _one_of("fp32", "int8"),
+    **dict.fromkeys(("threads", "height", "width"), int),
+    **dict.fromkeys(("layer", "kind"), _text),
+    **dict.fromkeys(("macs", "bytes"), int),
+    **dict.fromkeys(("microseconds", "gops", "peak_gops", "share"), _number),
+}
+# Columns of latency.csv that came later: a file that was written before them lacks them all.
+LATER = list(LATENCY)[-5:]
 MEASURED = {
     "value",
     "low",
@@ -138,6 +150,8 @@ MEASURED = {
     "p99_ms",
     "fps",
     "peak_rss_mib",
+    *("end_to_end_median_ms", "end_to_end_p90_ms", "end_to_end_p99_ms", "psnr_to_fp32_db"),
+    *("microseconds", "gops", "peak_gops", "share"),
 }
 
 
@@ -150,6 +164,8 @@ def load(path: Path, schema: dict[str, Check]) -> pd.DataFrame:
     rows = read_rows(path)
     if not rows:
         raise QdrError(f"{path} has no rows: run `dvc repro`")
+    if schema is LATENCY and not rows[0].keys() & set(LATER):
+        schema = {name: check for name, check in schema.items() if name not in LATER}
     if list(rows[0]) != list(schema):
         raise QdrError(f"{path} has columns {','.join(rows[0])}; expected {','.join(schema)}")
     seen: dict[tuple[str, ...], int] = {}

@@ -41,7 +41,15 @@ class InputSpec:
         return len(shape) == len(self.shape) and all(b in (None, a) for a, b in zip(shape, self.shape, strict=True))
 
 
-class Session(Protocol):
+class Runs(Protocol):
+    """What takes a float image to its restoration."""
+
+    def run(self, image: Batch) -> Batch:
+        """Restore [n, 3, h, w] in [0, 1], sides multiples of the stride; the result is not clipped."""
+        ...
+
+
+class Session(Runs, Protocol):
     """A loaded model: what it takes, run it, which layers it runs, release it."""
 
     name: str
@@ -49,10 +57,6 @@ class Session(Protocol):
     @property
     def input_spec(self) -> InputSpec:
         """The image it takes."""
-        ...
-
-    def run(self, image: Batch) -> Batch:
-        """Restore [n, 3, h, w] in [0, 1], sides multiples of the stride; the result is not clipped."""
         ...
 
     def census(self) -> list[Layer]:
@@ -91,7 +95,7 @@ def open_session(engine: str, path: Path, precision: str = "fp32", threads: int 
     return TensorRtSession(path)
 
 
-def restore(session: Session, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def restore(session: Runs, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The engine's 8-bit restoration of an RGB image [h, w, 3] of any size."""
     height, width = image.shape[:2]
     bottom, right = -height % MULTIPLE, -width % MULTIPLE

@@ -4,10 +4,15 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from qdr import config
-from qdr.bench.latency import Case, layers, measure, summarize
+from qdr.bench import accuracy
+from qdr.bench.images import photograph
+from qdr.bench.latency import Case, census_rows, measure, summarize
+from qdr.bench.worker import time_side
 from qdr.errors import QdrError
 from qdr.export.qdq import Exporter
 from qdr.jetson.stage import jetson
@@ -17,29 +22,110 @@ from qdr.rows import write_rows
 from qdr.runtimes import tensorrt
 
 
-def test_each_case_is_timed_in_a_process_of_its_own(settings: config.Config, efm: EFM, project: Path) -> None:
+def shortened(settings: config.Config, **changes: object) -> config.Config:
+    short = {"sides": [64, 32], "warmup": 1, "calls": 4, "seconds": 0.0, "repeats": 2} | changes
+    return dataclasses.replace(settings, bench=dataclasses.replace(settings.bench, **short))  # type: ignore[arg-type]
+
+
+def test_each_case_is_timed_in_a_process_of_its_own(settings: config.Config, efm: EFM, project: Path, pairs: Path) -> None:
     path = project / "efm.onnx"
     Exporter().write(efm, path, "efm", efm.stride)
-    bench = dataclasses.replace(settings.bench, side=32, warmup=1, calls=4, repeats=2)
-    taken = measure([Case("efm", "fp32", engine, str(path)) for engine in ("openvino", "onnxruntime")], bench)
-    rows = [summarize(case, bench, timing) for case, timing in taken.items()]
-    assert [row["engine"] for row in rows] == ["openvino", "onnxruntime"]
+    short = shortened(settings)
+    taken = measure([Case("efm", "fp32", engine, str(path)) for engine in ("openvino", "onnxruntime")], short)
+    rows = [summarize(case, side, short.bench, timing) for (case, side), timing in taken.items()]
+    assert [(row["engine"], row["height"]) for row in rows] == [
+        (engine, side) for engine in ("openvino", "onnxruntime") for side in (32, 64)
+    ]
     for row in rows:
         assert list(row) == list(LATENCY)
         assert 0 < float(row["median_ms"]) <= float(row["p90_ms"]) <= float(row["p99_ms"])
+        assert float(row["median_ms"]) < float(row["end_to_end_median_ms"])
         assert float(row["fps"]) == pytest.approx(1000 / float(row["median_ms"]), rel=1e-2)
         assert 20 < float(row["peak_rss_mib"]) < 2000
         assert row["calls"] == 8
-    found = [row for case in taken for row in layers(case)]
+        assert float(row["mean_level"]) <= 0.01
+        assert float(row["psnr_to_fp32_db"]) > 60
+    found = [row for case in {case for case, _ in taken} for row in census_rows(case)]
     write_rows(project / "census.csv", found)
     frame = load(project / "census.csv", CENSUS)
     assert set(frame["runs_in"]) == {"fp32"}
     assert set(frame["engine"]) == {"openvino", "onnxruntime"}
 
 
-def test_a_failed_process_is_one_clear_line(settings: config.Config, project: Path) -> None:
-    with pytest.raises(QdrError, match=r"timing openvino fp32 of no\.onnx failed: .*does not exist"):
-        measure([Case("efm", "fp32", "openvino", "no.onnx")], settings.bench)
+class Fickle:
+    """An engine whose third answer differs."""
+
+    name = "fickle"
+
+    def __init__(self, wrong: int) -> None:
+        self.calls, self.wrong = 0, wrong
+
+    def run(self, image: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        return image if self.calls != self.wrong else 1 - image
+
+    def close(self) -> None: ...
+
+
+def test_the_least_duration_and_the_least_count(settings: config.Config) -> None:
+    image = np.full((16, 16, 3), 9, np.uint8)
+    timed, restored = time_side(Fickle(0), image, shortened(settings, calls=7).bench)
+    assert [len(times) for times in timed.values()] == [7, 7]
+    assert np.array_equal(restored, image)
+    timed, _ = time_side(Fickle(0), image, shortened(settings, calls=1, seconds=0.05).bench)
+    assert 50 * 0.5 < sum(timed["end_to_end"]) < 50 * 4
+    assert all(engine < whole for engine, whole in zip(*timed.values(), strict=True))
+
+
+def test_an_engine_that_changes_its_mind_is_no_result(settings: config.Config) -> None:
+    with pytest.raises(QdrError, match="fickle restores one image in two ways: call 3"):
+        time_side(Fickle(5), np.full((16, 16, 3), 9, np.uint8), shortened(settings).bench)
+
+
+def test_fast_and_wrong_is_no_result() -> None:
+    right = np.full((8, 8, 3), 100, np.uint8)
+    assert accuracy.agreement(right, right, "fp32", "") == 0
+    assert accuracy.agreement(right + np.uint8(1), right, "int8", "") == 1
+    with pytest.raises(QdrError, match=r"timing it: the output is 8\.00 grey levels from .*at most 1"):
+        accuracy.agreement(right - np.uint8(8), right, "int8", "timing it")
+    assert accuracy.likeness(right, right) == accuracy.CEILING
+
+
+def test_a_file_of_another_model_is_a_mismatch(settings: config.Config, efm: EFM, project: Path, pairs: Path) -> None:
+    """The file changes between the untimed and the timed run."""
+    path, short = project / "efm.onnx", shortened(settings, sides=[32], repeats=1)
+    Exporter().write(efm, path, "efm", efm.stride)
+    right = dict(accuracy_of(path, short, project))
+    efm.head.weight.data.mul_(-1)
+    Exporter().write(efm, path, "efm", efm.stride)
+    wrong = dict(accuracy_of(path, short, project))
+    with pytest.raises(QdrError, match="grey levels"):
+        accuracy.agreement(wrong[str(path), 32], right[str(path), 32], "fp32", "timing it")
+
+
+def accuracy_of(path: Path, short: config.Config, folder: Path) -> dict[tuple[str, int], np.ndarray]:
+    np.save(folder / "32.npy", photograph(short, 32))
+    return accuracy.expected([str(path)], [32], 1, folder)
+
+
+def test_a_photograph_is_cropped_or_continued(settings: config.Config, pairs: Path) -> None:
+    with Image.open(pairs / "photos" / "input" / "im0.png") as image:
+        whole = np.asarray(image)
+    assert np.array_equal(photograph(settings, 64), whole)
+    assert np.array_equal(photograph(settings, 32), whole[16:48, 16:48])
+    large = photograph(settings, 160)
+    assert large.shape == (160, 160, 3)
+    assert np.array_equal(large[:64, 64:128], whole[:, ::-1])
+
+
+def test_without_prepared_images(settings: config.Config, project: Path) -> None:
+    with pytest.raises(QdrError, match="dvc repro"):
+        photograph(settings, 64)
+
+
+def test_a_failed_process_is_one_clear_line(settings: config.Config, project: Path, pairs: Path) -> None:
+    with pytest.raises(QdrError, match=r"untimed run failed: .*no\.onnx does not exist"):
+        measure([Case("efm", "fp32", "openvino", "no.onnx")], shortened(settings))
 
 
 @pytest.mark.skipif(tensorrt.unavailable() is None, reason="TensorRT and a GPU are here: the engine would be built")

@@ -38,6 +38,27 @@ DETECTED = (
     ("clean-restored", "fp32", "FP32", 0.9),
     ("clean-restored", "qdr", "W8A8", 0.7),
 )
+SPEED = [("fp32", 10.0), ("bf16", 5.0), ("int8", 4.0)]
+
+
+def _latency(side: int, speed: tuple[str, float]) -> dict[str, object]:
+    precision, ms = speed[0], speed[1] * (side / 64) ** 2
+    row: dict[str, object] = {"model": "efm", "precision": precision, "engine": "openvino", "threads": 2, "batch": 1}
+    row |= {"height": side, "width": side, "median_ms": ms, "p90_ms": ms + 1, "p99_ms": ms + 2, "fps": 1000 / ms}
+    row |= {"peak_rss_mib": 99, "calls": 5, "repeats": 1, "end_to_end_median_ms": ms + 1, "end_to_end_p90_ms": ms + 2}
+    return row | {"end_to_end_p99_ms": ms + 3, "psnr_to_fp32_db": 45.5, "mean_level": 0.25}
+
+
+def _layers(side: int) -> list[dict[str, object]]:
+    """Two convolutions at 75 % and 25 % of the peak, and a layer that is none."""
+    rows = []
+    for (precision, peak), (layer, share) in product((("int8", 800.0), ("fp32", 200.0)), (("a", 0.75), ("b", 0.25))):
+        macs = 10_000_000 * side // 64
+        row = {"model": "efm", "precision": precision, "threads": 2, "height": side, "width": side, "layer": layer}
+        row |= {"kind": "Convolution", "macs": macs, "bytes": macs // 20, "microseconds": 2e-3 * macs / (share * peak)}
+        rows.append(row | {"gops": share * peak, "peak_gops": peak, "share": share})
+        rows.append(row | {"layer": f"add after {layer}", "kind": "Add", "macs": 0, "bytes": 0, "gops": 0, "share": 0})
+    return rows
 
 
 @pytest.fixture
@@ -103,25 +124,14 @@ def results(tmp_path: Path) -> Path:
     write_rows(folder / "quality.csv", quality)
     write_rows(folder / "parity.csv", parity)
     write_rows(folder / "training.csv", training)
-    latency = [("fp32", 10.0), ("bf16", 5.0), ("int8", 4.0)]
-    fixed = {"threads": 2, "batch": 1, "height": 64, "width": 64}
-    write_rows(
-        folder / "latency.csv",
-        [
-            {"model": "efm", "precision": precision, "engine": "openvino"}
-            | fixed
-            | {
-                "median_ms": ms,
-                "p90_ms": ms + 1,
-                "p99_ms": ms + 2,
-                "fps": 1000 / ms,
-                "peak_rss_mib": 99,
-                "calls": 5,
-                "repeats": 1,
-            }
-            for precision, ms in latency
-        ],
-    )
+    write_rows(folder / "latency.csv", [_latency(*row) for row in product((64, 128), SPEED)])
+    write_rows(folder / "roofline.csv", [row for side in (64, 128) for row in _layers(side)])
+    peaks = {"int8_gops": {"2": 800.0}, "fp32_gops": {"2": 200.0}, "memory_gbs": {"2": 50.0}, "cache_gbs": {"2": 100.0}}
+    machine = {"cpu": "a CPU", "power": "performance", "threads": 2, "peaks": peaks}
+    (folder / "machine.json").write_text(json.dumps(machine))
+    kernel = {"model": "base", "kernel": "stem", "kind": "convolution", "channels_in": 3, "channels_out": 32}
+    costs = {"macs_per_pixel": "96", "bytes_per_pixel": "11", "weight_bytes": 512}
+    write_rows(folder / "kernels.csv", [kernel | costs, kernel | costs | {"kernel": "head"}])
     about = {"model": "efm", "precision": "int8", "engine": "openvino"}
     layers = [("Convolution", "int8"), ("Convolution", "int8"), ("Convolution", "fp32"), ("Eltwise", "int8")]
     write_rows(

@@ -77,10 +77,24 @@ def test_layers_are_counted_by_precision(written: Path) -> None:
 
 def test_the_jetson_has_a_dash_and_its_reason(written: Path) -> None:
     text = (written / "speed/latency.md").read_text()
-    assert "| efm | tensorrt (Jetson) | int8 | — |" in text
+    assert "| 64 | efm | tensorrt (Jetson) | int8 | — |" in text
     assert "not built: no Jetson_here." in text
     assert "2.50×" in text
     assert r"no Jetson\_here" in (written / "speed/latency.tex").read_text()
+
+
+def test_latency_has_a_group_per_side(written: Path) -> None:
+    rows = cells(written / "speed/latency.csv")
+    assert [row["Side"] for row in rows] == ["64"] * 3 + ["128"] * 3 + ["64"]
+    (row,) = (row for row in rows if (row["Side"], row["Precision"]) == ("128", "int8"))
+    assert (row["Median (ms)"], row["Speed-up"], row["End to end (ms)"]) == ("16.00", "2.50×", "17.00")
+
+
+def test_the_share_of_the_peak_is_of_all_convolutions_together(written: Path) -> None:
+    (row,) = (r for r in cells(written / "speed/roofline.csv") if (r["Side"], r["Precision"]) == ("64", "int8"))
+    assert row["Share of peak"] == "38 %"  # equal work at 3/4 and 1/4 of the rate: 2 / (4/3 + 4)
+    assert (row["GOPS"], row["Peak (GOPS)"], row["GMAC"]) == ("300", "800", "0.02")
+    assert row["Convolutions (ms)"] == row["Other layers (ms)"]
 
 
 def test_the_same_rows_give_the_same_bytes(written: Path, results: Path, settings: config.Config, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from qdr.report.figures.few_images import few_images
 from qdr.report.figures.gates import ldg_gates
 from qdr.report.figures.jetson import jetson_prediction
 from qdr.report.figures.recovery import recovery
+from qdr.report.figures.roofline import roofline
 from qdr.report.figures.sensitivity import sensitivity
 from qdr.report.figures.speed import quality_latency
 from qdr.report.figures.training import tug_of_war
@@ -51,7 +52,10 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
 
 
 def write_speed(config: Config, results: Path, output: Path) -> None:
-    """Draw quality against latency, and what is predicted for a Jetson."""
+    """Draw quality against latency, what is predicted for a Jetson, and how far each layer is from the machine's limit."""
     use_style()
-    save(quality_latency(Quality(results / "quality.csv"), results / "latency.csv"), output / "speed", "quality-latency")
-    save(jetson_prediction(read_kernels(results / "kernels.csv")), output / "speed", "jetson-prediction")
+    folder = output / "speed"
+    save(quality_latency(Quality(results / "quality.csv"), results / "latency.csv"), folder, "quality-latency")
+    save(jetson_prediction(read_kernels(results / "kernels.csv")), folder, "jetson-prediction")
+    if (results / "roofline.csv").is_file():  # results of before layers were measured have none
+        save(roofline(results / "roofline.csv"), folder, "roofline")

@@ -22,6 +22,7 @@ def quality_latency(quality: Quality, latency: Path) -> Figure:
     Every method of one precision runs the same graph, so they share the latency measured for it.
     """
     frame = load(latency, LATENCY)
+    frame = frame[frame["height"] == frame["height"].iloc[0]]
     rows = frame[(frame["model"] == "efm") & (frame["engine"] == "openvino")]
     milliseconds = dict(zip(rows["precision"].tolist(), rows["median_ms"].tolist(), strict=True))
     sets = quality.sets(quality.kinds()[0])

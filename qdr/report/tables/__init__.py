@@ -18,6 +18,7 @@ from qdr.report.tables.detection import detection_table
 from qdr.report.tables.jetson import jetson_table, prediction_table, read_kernels, target_table
 from qdr.report.tables.others import latency_table, parity_table, protocol_table, ranking_table, sensitivity_table
 from qdr.report.tables.quality import ablation_table, low_bit_table, main_table, summary_table
+from qdr.report.tables.roofline import roofline_table
 
 INDEX = """# Tables and figures: which rows, which command
 
@@ -43,6 +44,7 @@ PDF and PNG.
 | speed/jetson-prediction | kernels.csv: predicted, not measured | `qdr report speed` |
 | speed/jetson-442 | kernels.csv: predicted, not measured | `qdr report speed` |
 | speed/census | census.csv | `qdr report speed` |
+| speed/roofline | roofline.csv, machine.json | `qdr report speed` |
 | figures: quality/recovery | quality.csv: W8A8, real test images | `qdr report figures` |
 | figures: quality/before-after-* | samples/ | `qdr report figures` |
 | figures: quality/few-images | quality.csv: W4A4 by number of training images | `qdr report figures` |
@@ -54,6 +56,7 @@ PDF and PNG.
 | figures: quality/detection-boxes | detection/ | `qdr report figures` |
 | figures: speed/quality-latency | quality.csv, latency.csv | `qdr report speed` |
 | figures: speed/jetson-prediction | kernels.csv: predicted, not measured | `qdr report speed` |
+| figures: speed/roofline | roofline.csv, machine.json | `qdr report speed` |
 """
 
 
@@ -78,14 +81,16 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
 
 
 def write_speed(results: Path, output: Path) -> None:
-    """Write the tables of latency and of layers, what a Jetson measured, and what is predicted for it."""
+    """Write the tables of latency, layers and the machine's limit, what a Jetson measured, and what is predicted for it."""
     folder = output / "speed"
     latency_table(results / "latency.csv", results / "jetson.json").write(folder)
     measured = jetson_table(results / "jetson.json")
     if measured is not None:
         measured.write(folder)
-    layers = read_kernels(results / "kernels.csv")
-    prediction_table(layers, "base").write(folder)
-    target_table(layers).write(folder)
+    kernels = read_kernels(results / "kernels.csv")
+    prediction_table(kernels, "base").write(folder)
+    target_table(kernels).write(folder)
     if (results / "census.csv").is_file():  # results of before have none
-        census_table(results / "census.csv").write(output / "speed")
+        census_table(results / "census.csv").write(folder)
+    if (results / "roofline.csv").is_file():
+        roofline_table(results / "roofline.csv").write(folder)

@@ -9,8 +9,8 @@ import pandas as pd
 from qdr.evaluate.parity import GATE_MEAN_LEVEL, GATE_PSNR_DB
 from qdr.evaluate.stats import rank
 from qdr.metrics.protocol import PROTOCOLS
-from qdr.report.load import LATENCY, PARITY, SENSITIVITY, load
-from qdr.report.quality import TASK_LABELS, Quality, label
+from qdr.report.load import LATENCY, LATER, PARITY, SENSITIVITY, load
+from qdr.report.quality import TASK_LABELS, Quality, label, span
 from qdr.report.tables.jetson import device_label, imported
 from qdr.report.tables.table import RULE, Table
 from qdr.rows import read_json
@@ -89,41 +89,54 @@ def protocol_table() -> Table:
 
 
 def latency_table(latency: Path, jetson: Path) -> Table:
-    """Milliseconds of every engine and precision, and the Jetson's row."""
+    """Milliseconds of every engine, precision and side, and the Jetson's row."""
     frame = load(latency, LATENCY)
+    sides = list(dict.fromkeys(frame["height"].tolist()))
+    whole = LATER[0] in frame
     header = ["Model", "Engine", "Precision", "Median (ms)", "p90 (ms)", "p99 (ms)", "FPS", "Speed-up", "Peak memory (MiB)"]
-    rows = []
-    for row in frame.to_dict("records"):
-        speed = _fp32(frame, str(row["model"]), str(row["engine"])) / float(row["median_ms"])
-        rows.append(
-            [str(row["model"]), str(row["engine"]), str(row["precision"])]
-            + [f"{row[key]:.2f}" for key in ("median_ms", "p90_ms", "p99_ms")]
-            + [f"{row['fps']:.0f}", f"{speed:.2f}×", f"{row['peak_rss_mib']:.0f}"]
-        )
+    header = (["Side"] if len(sides) > 1 else []) + header + (["End to end (ms)", "PSNR to FP32 (dB)"] if whole else [])
+    rows: list[list[str]] = []
+    for side in sides:
+        part = frame[frame["height"] == side]
+        rows += [RULE] if rows else []
+        for row in part.to_dict("records"):
+            speed = _fp32(part, str(row["model"]), str(row["engine"])) / float(row["median_ms"])
+            cells = [str(row["model"]), str(row["engine"]), str(row["precision"])]
+            cells += [f"{row[key]:.2f}" for key in ("median_ms", "p90_ms", "p99_ms")]
+            cells += [f"{row['fps']:.0f}", f"{speed:.2f}×", f"{row['peak_rss_mib']:.0f}"]
+            cells += [f"{row['end_to_end_median_ms']:.2f}", f"{row['psnr_to_fp32_db']:.1f}"] if whole else []
+            rows.append(([str(side)] if len(sides) > 1 else []) + cells)
     record = read_json(jetson)
     rows.append(RULE)
     notes = ["Speed-up: over FP32 in the same engine, same run."]
+    if whole:
+        notes.append("End to end: the median from 8-bit image to 8-bit image; the other times are of the engine alone.")
+        notes.append("PSNR to FP32: of the timed output to the FP32 model's, 100 dB where they are equal.")
+    first, cpu = frame.iloc[0], read_json(latency.with_suffix(".json"))["cpu"]
+    start, missing = ([str(first["height"])] if len(sides) > 1 else []), ["—"] * (2 if whole else 0)
     if record["status"] == "built":
         for entry in record["rows"]:
             cells = [f"{entry[key]:.2f}" for key in ("median_ms", "p90_ms", "p99_ms")]
             engine = f"tensorrt ({record['device']})"
-            rows.append(["efm", engine, entry["precision"], *cells, f"{entry['fps']:.0f}", "—", "—"])
+            rows.append([*start, "efm", engine, entry["precision"], *cells, f"{entry['fps']:.0f}", "—", "—", *missing])
     elsewhere = imported(jetson)
-    side = (frame["height"].iloc[0], frame["width"].iloc[0])
     for device, entry in elsewhere:
-        if entry["benchmarked"] and (entry["height"], entry["width"]) == side:
-            times = entry["end_to_end_ms"]
+        if entry["benchmarked"] and entry["height"] == entry["width"] and entry["height"] in sides:
+            times, start = entry["end_to_end_ms"], [str(entry["height"])] if len(sides) > 1 else []
             cells = [f"{times[key]:.2f}" for key in ("median", "p90", "p99")] + [f"{1000 / times['median']:.0f}"]
-            rows.append(["efm", f"tensorrt ({device_label(device)})", entry["precision"], *cells, "—", "—"])
+            rows.append(
+                [*start, "efm", f"tensorrt ({device_label(device)})", entry["precision"], *cells, "—", "—", *missing]
+            )
     if elsewhere:
         notes.append("tensorrt: measured on the device named, copies between host and device included.")
     elif record["status"] != "built":
-        rows.append(["efm", "tensorrt (Jetson)", "int8", "—", "—", "—", "—", "—", "—"])
+        rows.append([*start, "efm", "tensorrt (Jetson)", "int8", "—", "—", "—", "—", "—", "—", *missing])
         notes.append(f"Jetson: not built: {record['reason']}.")
-    first, cpu = frame.iloc[0], read_json(latency.with_suffix(".json"))["cpu"]
+    where = " and ".join(f"{side}x{side}" for side in sides)
+    calls = span(int(count) for count in frame["calls"])
     caption = (
-        f"Latency at {first['height']}x{first['width']}, batch {first['batch']}, {first['threads']} threads: each case in "
-        f"its own process, {first['calls']} calls in {first['repeats']} turns after warm-up. CPU: {cpu}."
+        f"Latency at {where}, batch {first['batch']}, {first['threads']} threads: each case in "
+        f"its own process, {calls} calls in {first['repeats']} turns after warm-up. CPU: {cpu}."
     )
     return Table("latency", caption, header, rows, notes)
 
