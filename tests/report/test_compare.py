@@ -331,6 +331,13 @@ def test_an_error_in_a_revision_names_the_revision(repository: Path) -> None:
         compare("HEAD", "HEAD~1")
 
 
+def test_a_latency_of_zero_is_refused(two: tuple[Path, Path]) -> None:
+    a, b = two
+    change(b / "latency.csv", lambda row: row | {"median_ms": "0"})
+    with pytest.raises(QdrError, match=r"latency\.csv: median_ms 0\.0 is not a time"):
+        compare(str(a), str(b))
+
+
 def test_no_interval_of_one_image() -> None:
     one = Change(("x",), 30.0, 29.0, -1.0)
     assert not one.significant

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from qdr.errors import QdrError
 from qdr.report.compare.section import Key, Section, ratio, telling
 from qdr.report.compare.sides import Side
 from qdr.report.load import LATENCY
@@ -77,6 +78,8 @@ def _name(record: dict[str, Any]) -> str:
 def _medians(frame: pd.DataFrame | None) -> dict[Key, float]:
     if frame is None:
         return {}
+    if (frame["median_ms"] <= 0).any():
+        raise QdrError(f"latency.csv: median_ms {frame['median_ms'].min()} is not a time: run `qdr bench` again")
     return {tuple(str(row[name]) for name in CASE): float(row["median_ms"]) for row in frame.to_dict("records")}
 
 
