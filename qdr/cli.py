@@ -368,7 +368,7 @@ def _report(options: argparse.Namespace) -> None:
     elif options.what == "figures":
         figures.write_quality(active, results, paths.figures(active.profile))
     else:
-        tables.write_speed(results, paths.tables(active.profile))
+        tables.write_speed(active, results, paths.tables(active.profile))
         metrics.write_speed(results, results)
         figures.write_speed(active, results, paths.figures(active.profile))
 

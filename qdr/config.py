@@ -8,7 +8,7 @@ keys, wrong types and values outside their range; every field below is read by s
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,8 @@ class StatsConfig:
 class BenchConfig:
     """Latency protocol: which task's models, image sides, threads, batch; per process the untimed calls, the least number
     of timed ones and the least seconds they go on for; and how many processes each case has in turn.
+
+    `models` are networks timed beside the EFM; each needs a W8A8 method of its own in a block of the task.
     """
 
     task: str
@@ -140,6 +142,7 @@ class BenchConfig:
     calls: int
     seconds: float
     repeats: int
+    models: list[str] = field(default_factory=list)
 
     @property
     def side(self) -> int:
@@ -241,6 +244,10 @@ def _check(config: Config) -> None:
         for images in block.images:
             if images != "all" and not (images.isdigit() and int(images) > 0):
                 raise QdrError(f"blocks.{name}.images must be 'all' or a positive number in quotes, got {images!r}")
+    quantized = [block for block in config.blocks.values() if config.bench.task in block.tasks and "W8A8" in block.bits]
+    trained = {recipe(method).model for block in quantized for method in block.methods}
+    for model in config.bench.models:
+        check_choice("network in bench.models with a W8A8 method", model, trained)
 
 
 def _check_bench(bench: BenchConfig) -> None:

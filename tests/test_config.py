@@ -13,7 +13,7 @@ from qdr.errors import QdrError
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("name", ["embedded", "full", "public", "paper", "smoke"])
+@pytest.mark.parametrize("name", ["embedded", "full", "public", "paper", "peers", "smoke"])
 def test_every_profile_is_valid(name: str) -> None:
     assert config.load(ROOT / "profiles" / f"{name}.yaml").profile == name
 
@@ -56,6 +56,10 @@ def changed(project: Path, **changes: object) -> Path:
         ({"bench__sides": [100]}, "bench.sides, fp32.patch and tune.patch must be multiples of 8"),
         ({"bench__batch": 2}, "bench.batch must be 1, got 2"),
         ({"bench__seconds": -1.0}, "must not be negative"),
+        (
+            {"bench__models": ["nafnett"]},
+            "unknown network in bench.models with a W8A8 method 'nafnett': did you mean 'nafnet'",
+        ),
         ({"detect__images": 1}, "detect.images must be at least 2"),
         ({"sources": "photos"}, "sources must be a list"),
     ],

@@ -43,7 +43,7 @@ def paper(settings: config.Config, results: Path, project: Path) -> Path:
     versions = {name: version(name) for name in verify.DRAWN_WITH}
     (results / "provenance.json").write_text(json.dumps({"versions": versions}))
     tables.write_quality(settings, results, project / "paper_tables" / "smoke")
-    tables.write_speed(results, project / "paper_tables" / "smoke")
+    tables.write_speed(settings, results, project / "paper_tables" / "smoke")
     metrics.write_quality(results, results)
     metrics.write_speed(results, results)
     shown = {name: (project / "paper_tables" / f"{name}.md").read_text() for name in SHOWN}

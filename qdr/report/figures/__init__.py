@@ -13,11 +13,13 @@ from qdr.report.figures.error_growth import error_growth
 from qdr.report.figures.few_images import few_images
 from qdr.report.figures.gates import ldg_gates
 from qdr.report.figures.jetson import jetson_prediction
+from qdr.report.figures.peers import peers_figure
 from qdr.report.figures.recovery import recovery
 from qdr.report.figures.roofline import roofline
 from qdr.report.figures.sensitivity import sensitivity
 from qdr.report.figures.speed import quality_latency
 from qdr.report.figures.training import tug_of_war
+from qdr.report.peers import find_peers
 from qdr.report.quality import Quality
 from qdr.report.style import save, use_style
 from qdr.report.tables.jetson import read_kernels
@@ -32,7 +34,7 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
     folder = output / "quality"
     quality = Quality(results / "quality.csv")
     save(recovery(quality, Bootstrap(config.stats.resamples, config.stats.confidence)), folder, "recovery")
-    for bits in ("W8A8", "W4A4"):
+    for bits in (bits for bits in ("W8A8", "W4A4") if bits in set(quality.frame["bits"])):
         save(tug_of_war(results / "training.csv", bits), folder, f"tug-of-war-{bits}")
         save(error_growth(results / "features.csv", bits), folder, f"error-growth-{bits}")
     few = few_images(quality, "W4A4")
@@ -52,10 +54,14 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
 
 
 def write_speed(config: Config, results: Path, output: Path) -> None:
-    """Draw quality against latency, what is predicted for a Jetson, and how far each layer is from the machine's limit."""
+    """Draw quality against latency (of peers too, if any), the prediction for a Jetson, and the roofline of layers."""
     use_style()
     folder = output / "speed"
-    save(quality_latency(Quality(results / "quality.csv"), results / "latency.csv"), folder, "quality-latency")
+    quality = Quality(results / "quality.csv")
+    save(quality_latency(quality, results / "latency.csv"), folder, "quality-latency")
     save(jetson_prediction(read_kernels(results / "kernels.csv")), folder, "jetson-prediction")
     if (results / "roofline.csv").is_file():  # results of before layers were measured have none
         save(roofline(results / "roofline.csv"), folder, "roofline")
+    peers = find_peers(config, quality, results / "latency.csv")
+    if peers is not None:
+        save(peers_figure(peers), folder, "peers")

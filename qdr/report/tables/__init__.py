@@ -11,12 +11,14 @@ from qdr.config import Config
 from qdr.evaluate.stats import Bootstrap
 from qdr.paths import replacing
 from qdr.report.detection import Detection
+from qdr.report.peers import find_peers
 from qdr.report.quality import Quality
 from qdr.report.tables.census import census_table
 from qdr.report.tables.conventions import conventions_table
 from qdr.report.tables.detection import detection_table
 from qdr.report.tables.jetson import jetson_table, prediction_table, read_kernels, target_table
 from qdr.report.tables.others import latency_table, parity_table, protocol_table, ranking_table, sensitivity_table
+from qdr.report.tables.peers import peers_table
 from qdr.report.tables.quality import ablation_table, low_bit_table, main_table, summary_table
 from qdr.report.tables.roofline import roofline_table
 
@@ -45,6 +47,7 @@ PDF and PNG.
 | speed/jetson-442 | kernels.csv: predicted, not measured | `qdr report speed` |
 | speed/census | census.csv | `qdr report speed` |
 | speed/roofline | roofline.csv, machine.json | `qdr report speed` |
+| speed/peers | quality.csv, latency.csv: networks of bench.models | `qdr report speed` |
 | figures: quality/recovery | quality.csv: W8A8, real test images | `qdr report figures` |
 | figures: quality/before-after-* | samples/ | `qdr report figures` |
 | figures: quality/few-images | quality.csv: W4A4 by number of training images | `qdr report figures` |
@@ -57,6 +60,7 @@ PDF and PNG.
 | figures: speed/quality-latency | quality.csv, latency.csv | `qdr report speed` |
 | figures: speed/jetson-prediction | kernels.csv: predicted, not measured | `qdr report speed` |
 | figures: speed/roofline | roofline.csv, machine.json | `qdr report speed` |
+| figures: speed/peers | quality.csv, latency.csv: networks of bench.models | `qdr report speed` |
 """
 
 
@@ -80,7 +84,7 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
         temporary.write_text(INDEX, encoding="utf-8")
 
 
-def write_speed(results: Path, output: Path) -> None:
+def write_speed(config: Config, results: Path, output: Path) -> None:
     """Write the tables of latency, layers and the machine's limit, what a Jetson measured, and what is predicted for it."""
     folder = output / "speed"
     latency_table(results / "latency.csv", results / "jetson.json").write(folder)
@@ -94,3 +98,6 @@ def write_speed(results: Path, output: Path) -> None:
         census_table(results / "census.csv").write(folder)
     if (results / "roofline.csv").is_file():
         roofline_table(results / "roofline.csv").write(folder)
+    peers = find_peers(config, Quality(results / "quality.csv"), results / "latency.csv")
+    if peers is not None:
+        peers_table(peers, Bootstrap(config.stats.resamples, config.stats.confidence)).write(folder)
