@@ -2,11 +2,12 @@
 VENV ?= $(or $(VIRTUAL_ENV),.venv)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: install repro full public test slow lint report verify smoke bench
+.PHONY: install repro full public peers test slow lint report verify smoke bench
 install: $(VENV)/.qdr-installed  ## create the environment and install qdr with the pinned versions
 repro: install   ; dvc repro                                                    ## the whole pipeline
 full: install    ; sh .ci/profile full                                           ## the full ablation, after `make repro`
 public: install  ; sh .ci/profile public                                         ## real test sets; needs QDR_DATA
+peers: install   ; sh .ci/profile peers                                          ## restoration networks in one budget
 test: install    ; pytest -n 2 --doctest-modules qdr tests -m "not slow" -q     ## fast tests and doctests
 slow: install    ; pytest tests -m slow -q                                      ## slow tests
 lint: install    ; ruff check . && ruff format --check . && mypy && lint-imports ## style, types, floors

@@ -287,7 +287,7 @@ def _report(options: argparse.Namespace) -> None:
     elif options.what == "figures":
         figures.write_quality(active, results, paths.figures(active.profile))
     else:
-        tables.write_speed(results, paths.tables(active.profile))
+        tables.write_speed(active, results, paths.tables(active.profile))
         figures.write_speed(active, results, paths.figures(active.profile))
 
 

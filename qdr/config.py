@@ -8,7 +8,7 @@ keys, wrong types and values outside their range; every field below is read by s
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,10 @@ class StatsConfig:
 
 @dataclass(frozen=True)
 class BenchConfig:
-    """Latency protocol: which task's models, image side, threads, batch, untimed and timed calls, repeats in turn."""
+    """Latency protocol: which task's models, image side, threads, batch, untimed and timed calls, repeats in turn.
+
+    `models` are networks timed beside the EFM; each needs a W8A8 method of its own in a block of the task.
+    """
 
     task: str
     side: int
@@ -137,6 +140,7 @@ class BenchConfig:
     warmup: int
     calls: int
     repeats: int
+    models: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -230,6 +234,10 @@ def _check(config: Config) -> None:
         for images in block.images:
             if images != "all" and not (images.isdigit() and int(images) > 0):
                 raise QdrError(f"blocks.{name}.images must be 'all' or a positive number in quotes, got {images!r}")
+    quantized = [block for block in config.blocks.values() if config.bench.task in block.tasks and "W8A8" in block.bits]
+    trained = {recipe(method).model for block in quantized for method in block.methods}
+    for model in config.bench.models:
+        check_choice("network in bench.models with a W8A8 method", model, trained)
 
 
 def _check_detect(detect: DetectConfig) -> None:

@@ -13,7 +13,7 @@ from qdr.errors import QdrError
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("name", ["embedded", "full", "public", "paper", "smoke"])
+@pytest.mark.parametrize("name", ["embedded", "full", "public", "paper", "peers", "smoke"])
 def test_every_profile_is_valid(name: str) -> None:
     assert config.load(ROOT / "profiles" / f"{name}.yaml").profile == name
 
@@ -51,6 +51,10 @@ def changed(project: Path, **changes: object) -> Path:
         ({"model__channels": [32]}, "one entry per level"),
         ({"detect__source": "coco"}, "unknown detect.source 'coco'"),
         ({"detect__detectors": ["center"]}, "unknown detector of procedural 'center': did you mean 'centre'"),
+        (
+            {"bench__models": ["nafnett"]},
+            "unknown network in bench.models with a W8A8 method 'nafnett': did you mean 'nafnet'",
+        ),
         ({"detect__images": 1}, "detect.images must be at least 2"),
         ({"sources": "photos"}, "sources must be a list"),
     ],

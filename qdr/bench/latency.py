@@ -24,7 +24,7 @@ from qdr.config import BenchConfig, Config
 from qdr.errors import QdrError
 from qdr.export.models import engine_file
 from qdr.rows import write_json, write_rows
-from qdr.train.plan import Run
+from qdr.train.plan import Run, plan, teacher
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ def bench(config: Config) -> None:
 
 
 def cases(config: Config) -> list[Case]:
-    """FP32, bf16 and INT8 in OpenVINO, FP32 and INT8 in ONNX Runtime, and the EFM without gates where it is trained."""
+    """FP32, bf16 and INT8 in OpenVINO, FP32 and INT8 in ONNX Runtime; in OpenVINO alone the EFM without gates where it is
+    trained, and the networks that the profile lists.
+    """
     task = config.bench.task
     fp32 = str(engine_file(Run(task, "fp32", "FP32", "all", 0)))
     int8 = str(engine_file(Run(task, "qdr", "W8A8", "all", 0)))
@@ -67,6 +69,11 @@ def cases(config: Config) -> list[Case]:
     fp32, int8 = (str(engine_file(run)) for run in bare)
     if Path(fp32).is_file() and Path(int8).is_file():
         listed += [Case("efm-no-ldg", precision, "openvino", path) for precision, path in _precisions(fp32, int8, bf16=True)]
+    planned = [run for run in plan(config, task) if run.bits == "W8A8" and run.images == "all"]
+    for model in config.bench.models:
+        run = next(run for run in planned if run.recipe.model == model)  # every method of a network runs the same graph
+        fp32, int8 = str(engine_file(teacher(task, run.recipe.start))), str(engine_file(run))
+        listed += [Case(model, precision, "openvino", path) for precision, path in _precisions(fp32, int8, bf16=True)]
     return listed
 
 

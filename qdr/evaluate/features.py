@@ -17,7 +17,7 @@ from qdr import paths
 from qdr.config import Config
 from qdr.data.loader import PairSet, to_tensor
 from qdr.distill.distances import relative_l1
-from qdr.distill.points import Taps, modules_at
+from qdr.distill.points import BOTTLENECK, Taps, modules_at
 from qdr.evaluate.restore import test_sets
 from qdr.methods import NONE
 from qdr.rows import write_rows
@@ -48,7 +48,11 @@ def _rows(config: Config, run: Run, split: str, pairs: PairSet) -> Iterator[dict
 
 
 def levels(model: nn.Module, image: Tensor) -> dict[str, Tensor]:
-    """Features by level in the order of the forward pass, then what the network adds to the image."""
-    with torch.no_grad(), Taps(model, modules_at(model, "all")) as taps:
+    """Features by level in the order of the forward pass, then what the network adds to the image.
+
+    A network without a bottleneck has no levels.
+    """
+    names = modules_at(model, "all") if hasattr(model, BOTTLENECK) or hasattr(model, "parts") else []
+    with torch.no_grad(), Taps(model, names) as taps:
         restored = model(image)
     return taps.features | {OUTPUT: restored - image}

@@ -46,12 +46,13 @@ def teacher(method: str) -> Setting:
 
 
 def plain_qat(setting: Setting) -> Setting:
-    """Plain QAT of the same FP32 model at the same width, on as many images."""
+    """Plain QAT of the same FP32 model at the same width, on as many images; the setting itself where there is none."""
     start = recipe(setting.method).start
+    fallback = "qat" if recipe(setting.method).model.startswith("efm") else setting.method
     plain = (
         name for name, r in catalogue().items() if r.start == start and r.quantizer == "lsq" and r.trains and not r.places
     )
-    return Setting(next(plain, "qat"), setting.bits, setting.images)
+    return Setting(next(plain, fallback), setting.bits, setting.images)
 
 
 def count(images: str) -> float:

@@ -60,8 +60,9 @@ def stale_tables(profile: str) -> list[str]:
     """A line per stale file in paper_tables/<profile>."""
     results = paths.results(profile)
     with tempfile.TemporaryDirectory() as folder:
-        tables.write_quality(config.load(config.profile_path(profile)), results, Path(folder))
-        tables.write_speed(results, Path(folder))
+        settings = config.load(config.profile_path(profile))
+        tables.write_quality(settings, results, Path(folder))
+        tables.write_speed(settings, results, Path(folder))
         return list(_compare(Path(folder), paths.tables(profile), profile, "tables"))
 
 

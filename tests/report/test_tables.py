@@ -15,7 +15,7 @@ from qdr.report.tables.table import RULE, Bold, Table
 @pytest.fixture
 def written(results: Path, settings: config.Config, tmp_path: Path) -> Path:
     tables.write_quality(settings, results, tmp_path / "paper")
-    tables.write_speed(results, tmp_path / "paper")
+    tables.write_speed(settings, results, tmp_path / "paper")
     return tmp_path / "paper"
 
 
@@ -85,6 +85,7 @@ def test_the_same_rows_give_the_same_bytes(written: Path, results: Path, setting
 
 def test_the_index_names_every_file(written: Path) -> None:
     index = (written / "INDEX.md").read_text()
+    assert "| speed/peers |" in index
     for path in (*(written / "quality").iterdir(), *(written / "speed").iterdir()):
         assert f"| {path.parent.name}/{path.stem} |" in index
 

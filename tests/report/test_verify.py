@@ -42,7 +42,7 @@ def paper(settings: config.Config, results: Path, project: Path, monkeypatch: py
     versions = {name: version(name) for name in verify.DRAWN_WITH}
     (results / "provenance.json").write_text(json.dumps({"versions": versions}))
     tables.write_quality(settings, results, project / "paper_tables" / "smoke")
-    tables.write_speed(results, project / "paper_tables" / "smoke")
+    tables.write_speed(settings, results, project / "paper_tables" / "smoke")
     shown = [(project / "paper_tables" / "smoke" / f"{name}.md").read_text() for name in verify.SHOWN]
     (project / "README.md").write_text("# A paper\n\n" + "\n".join(shown) + "\nIt is good.\n")
     monkeypatch.setattr(verify, "README_PROFILE", "smoke")

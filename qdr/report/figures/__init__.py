@@ -12,10 +12,12 @@ from qdr.report.figures.detection import detection_bars, detection_boxes
 from qdr.report.figures.error_growth import error_growth
 from qdr.report.figures.few_images import few_images
 from qdr.report.figures.gates import ldg_gates
+from qdr.report.figures.peers import peers_figure
 from qdr.report.figures.recovery import recovery
 from qdr.report.figures.sensitivity import sensitivity
 from qdr.report.figures.speed import quality_latency
 from qdr.report.figures.training import tug_of_war
+from qdr.report.peers import find_peers
 from qdr.report.quality import Quality
 from qdr.report.style import save, use_style
 
@@ -29,7 +31,7 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
     folder = output / "quality"
     quality = Quality(results / "quality.csv")
     save(recovery(quality, Bootstrap(config.stats.resamples, config.stats.confidence)), folder, "recovery")
-    for bits in ("W8A8", "W4A4"):
+    for bits in (bits for bits in ("W8A8", "W4A4") if bits in set(quality.frame["bits"])):
         save(tug_of_war(results / "training.csv", bits), folder, f"tug-of-war-{bits}")
         save(error_growth(results / "features.csv", bits), folder, f"error-growth-{bits}")
     few = few_images(quality, "W4A4")
@@ -49,6 +51,10 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
 
 
 def write_speed(config: Config, results: Path, output: Path) -> None:
-    """Draw quality against latency."""
+    """Draw quality against latency, of the EFM and of its peers where the profile has any."""
     use_style()
-    save(quality_latency(Quality(results / "quality.csv"), results / "latency.csv"), output / "speed", "quality-latency")
+    quality = Quality(results / "quality.csv")
+    save(quality_latency(quality, results / "latency.csv"), output / "speed", "quality-latency")
+    peers = find_peers(config, quality, results / "latency.csv")
+    if peers is not None:
+        save(peers_figure(peers), output / "speed", "peers")

@@ -16,13 +16,13 @@ MOST = 9  # lines a panel can bear
 
 
 def error_growth(path: Path, bits: str) -> Figure:
-    """A panel per task: encoder, bottleneck, decoder, output; a line per method of all tasks, seeds averaged."""
+    """A panel per task: encoder, bottleneck, decoder, output; a line per method of the EFM on all tasks, seeds averaged."""
     frame = load(path, FEATURES)
     frame = frame[(frame["bits"] == bits) & (frame["images"] == "all")]
     tasks = [task for task in TASK_LABELS if task in set(frame["task"])]
     figure, axes = plt.subplots(1, len(tasks), figsize=(2.8 * len(tasks), 3.2), squeeze=False)
     shared = set.intersection(*(set(frame[frame["task"] == task]["method"]) for task in tasks))
-    methods = [name for name in catalogue() if name in shared]
+    methods = [name for name, recipe in catalogue().items() if name in shared and recipe.model.startswith("efm")]
     for axis, task in zip(axes[0], tasks, strict=True):
         rows = frame[frame["task"] == task]
         for method in methods[:MOST]:

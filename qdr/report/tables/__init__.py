@@ -11,10 +11,12 @@ from qdr.config import Config
 from qdr.evaluate.stats import Bootstrap
 from qdr.paths import replacing
 from qdr.report.detection import Detection
+from qdr.report.peers import find_peers
 from qdr.report.quality import Quality
 from qdr.report.tables.conventions import conventions_table
 from qdr.report.tables.detection import detection_table
 from qdr.report.tables.others import latency_table, parity_table, protocol_table, ranking_table, sensitivity_table
+from qdr.report.tables.peers import peers_table
 from qdr.report.tables.quality import ablation_table, low_bit_table, main_table, summary_table
 
 INDEX = """# Tables and figures: which rows, which command
@@ -37,6 +39,7 @@ PDF and PNG.
 | quality/protocol | none: `qdr/metrics/protocol.py` | `qdr report tables` |
 | quality/conventions | none: a photograph with seeded noise | `qdr report tables` |
 | speed/latency | latency.csv, latency.json, jetson.json | `qdr report speed` |
+| speed/peers | quality.csv, latency.csv: networks of bench.models | `qdr report speed` |
 | figures: quality/recovery | quality.csv: W8A8, real test images | `qdr report figures` |
 | figures: quality/before-after-* | samples/ | `qdr report figures` |
 | figures: quality/few-images | quality.csv: W4A4 by number of training images | `qdr report figures` |
@@ -47,6 +50,7 @@ PDF and PNG.
 | figures: quality/detection | detection.csv: ap50 | `qdr report figures` |
 | figures: quality/detection-boxes | detection/ | `qdr report figures` |
 | figures: speed/quality-latency | quality.csv, latency.csv | `qdr report speed` |
+| figures: speed/peers | quality.csv, latency.csv: networks of bench.models | `qdr report speed` |
 """
 
 
@@ -70,6 +74,9 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
         temporary.write_text(INDEX, encoding="utf-8")
 
 
-def write_speed(results: Path, output: Path) -> None:
-    """Write the latency table."""
+def write_speed(config: Config, results: Path, output: Path) -> None:
+    """Write the latency table, and that of the peers where the profile has any."""
     latency_table(results / "latency.csv", results / "jetson.json").write(output / "speed")
+    peers = find_peers(config, Quality(results / "quality.csv"), results / "latency.csv")
+    if peers is not None:
+        peers_table(peers, Bootstrap(config.stats.resamples, config.stats.confidence)).write(output / "speed")
