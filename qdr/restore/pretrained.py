@@ -24,7 +24,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as serialize
 
 import qdr
 from qdr.config import TASKS, ModelConfig
@@ -77,9 +77,9 @@ def load(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            about: dict[str, str] = file.metadata() or {}
+            about: dict[str, str] = json.loads((file.metadata() or {}).get("about", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise QdrError(f"{path} is damaged ({error}): install qdr again") from error
     if about.get("layout") != LAYOUT:
         raise QdrError(f"{path} has layout {about.get('layout')!r}, this qdr reads {LAYOUT!r}: install qdr again")
@@ -89,10 +89,13 @@ def load(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
 
 
 def save(about: Mapping[str, str], tensors: Tensors, path: Path) -> None:
-    """Write a weights file; `layout` and `sha256` are added to the header."""
-    header = dict(about) | {"layout": LAYOUT, "sha256": digest(tensors)}
+    """Write a weights file; `layout` and `sha256` are added to the header. The same input gives the same bytes: safetensors
+    writes entries of the header in no fixed order, so ours is one entry, `about`, a JSON object.
+    """
+    header = json.dumps(dict(about) | {"layout": LAYOUT, "sha256": digest(tensors)}, sort_keys=True)
+    plain = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     with replacing(path) as temporary:
-        save_file({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, temporary, metadata=header)
+        temporary.write_bytes(serialize(plain, metadata={"about": header}))
 
 
 def digest(tensors: Tensors) -> str:

@@ -62,6 +62,12 @@ def test_the_weights_are_integers_and_small(int8: Path, weights: Path) -> None:
     assert weights.stat().st_size < 700_000
 
 
+def test_the_same_weights_are_the_same_bytes(int8: Path, about: dict[str, str], weights: Path, tmp_path: Path) -> None:
+    for i in range(4):  # safetensors' own order of entries differs from call to call
+        pretrained.save(dict(reversed(about.items())), pretrained.initializers(int8, about), tmp_path / f"{i}.safetensors")
+        assert (tmp_path / f"{i}.safetensors").read_bytes() == weights.read_bytes()
+
+
 def test_a_task_restores_as_its_model_does(int8: Path, weights: Path, tmp_path: Path) -> None:
     Image.fromarray(CAT).save(tmp_path / "in.png")
     given = ["restore", str(tmp_path / "in.png"), str(tmp_path / "out.png"), "--task", "derain"]
