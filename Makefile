@@ -13,7 +13,7 @@ lint: install    ; ruff check . && ruff format --check . && mypy && lint-imports
 report: install  ; dvc repro --single-item tables figures speed                 ## tables and figures from results/ alone
 verify: install  ; qdr report verify                                            ## tables, figures and README are what results/ gives
 smoke: install   ; sh .ci/smoke                                                 ## the whole pipeline, shortened, in a copy
-perf: install    ; pytest benchmarks -q --benchmark-json=work/perf/rounds.json   ## fails where something got slower, with a table
+perf: install    ; pytest benchmarks -q                                          ## fails where something got slower, with a table
 perf-baseline: install ; pytest benchmarks -q --renew                           ## record this machine's ratios as its baseline
 bench: perf                                                                      ## the former name
 
