@@ -15,7 +15,7 @@ report: install  ; dvc repro --single-item tables figures speed                 
 texts: install   ; qdr report texts                                             ## numbers of README and docs from results/ alone
 verify: install  ; qdr report verify                                            ## tables, figures and pages are what results/ gives
 smoke: install   ; sh .ci/smoke                                                 ## the whole pipeline, shortened, in a copy
-perf: install    ; pytest benchmarks -q --benchmark-json=work/perf/rounds.json   ## fails where something got slower, with a table
+perf: install    ; pytest benchmarks -q                                          ## fails where something got slower, with a table
 perf-baseline: install ; pytest benchmarks -q --renew                           ## record this machine's ratios as its baseline
 bench: perf                                                                      ## the former name
 

@@ -16,6 +16,7 @@ from typing import Any
 from rich.table import Table
 
 from qdr.errors import QdrError, nearest
+from qdr.paths import replacing
 from qdr.provenance import machine
 from qdr.rows import read_json
 from qdr.strict import build
@@ -124,15 +125,19 @@ class Baseline:
             for kind, ratios in sorted(self.classes.items())
         }
         text = json.dumps({"checks": checks, "classes": classes}, indent=1, ensure_ascii=False)
-        path.write_text(text + "\n", encoding="utf-8")
+        with replacing(path) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+    def rule(self, name: str) -> Rule:
+        """What a check may do."""
+        if name not in self.checks:
+            raise QdrError(f"check {name!r} has no threshold: add it to `checks` in benchmarks/baseline.json")
+        return self.checks[name]
 
     def judge(self, kind: str, seen: list[Measured]) -> list[Verdict]:
         """Every check against its baseline, the one that got slowest first."""
-        for measured in seen:
-            if measured.name not in self.checks:
-                raise QdrError(f"check {measured.name!r} has no threshold: add it to `checks` in benchmarks/baseline.json")
         ratios = self.classes.get(kind)
-        verdicts = [Verdict(m, self.checks[m.name], (ratios or {}).get(m.name), ratios is not None) for m in seen]
+        verdicts = [Verdict(m, self.rule(m.name), (ratios or {}).get(m.name), ratios is not None) for m in seen]
         return sorted(verdicts, key=lambda v: (not v.failed, v.change is None, -(v.change or 0)))
 
     def renewed(self, kind: str, seen: list[Measured]) -> Baseline:

@@ -20,11 +20,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from rich.console import Console
 
 from benchmarks.baseline import Baseline, Measured, markdown_table, no_baseline, processor, rich_table
-from benchmarks.references import Check, Work, cpu_seconds
+from benchmarks.references import Check, Work, cpu_seconds, keep_memory
+from qdr.errors import QdrError
 
 BASELINE = Path(__file__).parent / "baseline.json"
 SLOWDOWN = "QDR_PERF_SLOWDOWN"
-SEEN = pytest.StashKey[list[Measured]]()
+KEPT, SEEN = pytest.StashKey[Baseline](), pytest.StashKey[list[Measured]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,7 +35,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    path, renew = config.getoption("--baseline"), config.getoption("--renew")
+    try:
+        config.stash[KEPT] = Baseline.read(BASELINE if renew and not path.is_file() else path)
+    except QdrError as error:
+        raise pytest.UsageError(str(error)) from error
     config.stash[SEEN] = []
+    keep_memory()
     config.option.benchmark_quiet = True  # one table is enough, and this one says what changed
 
 
@@ -56,6 +63,7 @@ def perf(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Check:
 
     def check(name: str, work: Work, reference: Work, rounds: int) -> None:
         config, spent, warmup = request.config, [], 1 if rounds < 10 else 3
+        config.stash[KEPT].rule(name)
 
         def turn() -> None:
             start = cpu_seconds()
@@ -72,7 +80,7 @@ def perf(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Check:
         measured = Measured(name, float(median), float((high - low) / median), float(1e3 * np.median(times)))
         config.stash[SEEN].append(measured)
         if not config.getoption("--renew"):
-            (verdict,) = Baseline.read(config.getoption("--baseline")).judge(processor(), [measured])
+            (verdict,) = config.stash[KEPT].judge(processor(), [measured])
             if verdict.failed:
                 pytest.fail(verdict.line(), pytrace=False)
 
@@ -98,11 +106,10 @@ def model() -> Callable[[Work], Work]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    seen, kind, path = config.stash[SEEN], processor(), config.getoption("--baseline")
+    baseline, seen, kind = config.stash[KEPT], config.stash[SEEN], processor()
+    path, renew = config.getoption("--baseline"), config.getoption("--renew")
     if not seen:
         return
-    renew = config.getoption("--renew")
-    baseline = Baseline.read(BASELINE if renew and not path.is_file() else path)
     if renew:
         baseline = baseline.renewed(kind, seen)
         baseline.write(path)

@@ -5,6 +5,7 @@ Nothing here calls qdr, so that a change of qdr never changes a reference. And t
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import subprocess
@@ -28,6 +29,17 @@ def cpu_seconds() -> float:
     """
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def keep_memory() -> None:
+    """Have glibc keep freed memory: whether large tensors are mapped anew each time depends on what was freed before,
+    and costs up to half of a small kernel's time.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mmap_threshold, trim_threshold = -3, -1  # of malloc.h
+        mallopt(mmap_threshold, 32 * 2**20)
+        mallopt(trim_threshold, 2**30)
 
 
 def convolution() -> Work:
