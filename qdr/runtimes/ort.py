@@ -1,9 +1,9 @@
 """ONNX Runtime on a CPU.
 
 It reads the same Q/DQ file as every other engine. It does not fuse a ReLU with the signed quantization after it, so as it
-stands the file is slower than FP32. `precision="int8"` lowers it when it is loaded: the same values on integers, about twice
-as fast as FP32 (`qdr.export.lower_ort`, docs/export.md), where the processor has VNNI or is ARM. Its threads do not spin
-between calls: spinning ones slow down whatever runs next.
+stands the file is slower than FP32. `precision="int8"` lowers it when it is loaded: the same values on integers, about
+twice as fast as FP32 (`qdr.export.lower_ort`, docs/export.md), where the processor has VNNI or is ARM. Its threads do not
+spin between calls: spinning ones slow down whatever runs next.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_every_convolution_is_quantized_and_every_rule_kept(files: dict[str, Path]) -> None:
     model = onnx.load(files["int8"])
     counts = census(model)
-    assert counts["quantized convolutions"] == counts["Conv"] > 10
+    assert counts["quantized convolutions"] == counts["Conv"] >= 10
     assert counts["FP32 convolutions"] == 0
     assert check_tensorrt(model) == []
     assert check_tensorrt(onnx.load(files["fp32"])) == []  # nothing is quantized, so no rule applies

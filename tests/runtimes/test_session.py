@@ -91,3 +91,18 @@ def test_tensorrt_says_why_it_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").touch()
     with pytest.raises(QdrError, match="tensorrt is unavailable"):
         open_session("tensorrt", tmp_path / "x.onnx")
+
+
+def test_the_names_used_of_tensorrt_exist() -> None:
+    """TensorRT-RTX has the same Python interface and installs without a GPU."""
+    trt = pytest.importorskip("tensorrt_rtx", reason="the extra trt-check is not installed")
+    assert trt.ProfilingVerbosity.DETAILED
+    assert trt.LayerInformationFormat.JSON
+    for kind, names in {
+        trt.IBuilderConfig: ("create_timing_cache", "set_timing_cache", "get_timing_cache", "add_optimization_profile"),
+        trt.ITimingCache: ("serialize",),
+        trt.ICudaEngine: ("create_engine_inspector", "get_tensor_profile_shape", "create_execution_context"),
+        trt.EngineInspector: ("get_engine_information",),
+        trt.IExecutionContext: ("set_input_shape", "set_tensor_address", "execute_async_v3"),
+    }.items():
+        assert all(hasattr(kind, name) for name in names)
