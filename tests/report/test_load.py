@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qdr.errors import QdrError
-from qdr.report.load import DETECTION, FEATURES, LATENCY, PARITY, QUALITY, SENSITIVITY, TRAINING, load
+from qdr.report.load import DETECTION, FEATURES, LATENCY, LAYERS, PARITY, QUALITY, SENSITIVITY, TRAINING, load
 from qdr.rows import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,6 +18,7 @@ SCHEMAS = {
     "features": FEATURES,
     "sensitivity": SENSITIVITY,
     "latency": LATENCY,
+    "layers": LAYERS,
     "detection": DETECTION,
 }
 PROFILES = [path.name for path in (ROOT / "results").iterdir() if path.is_dir()]

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from qdr import config
+from qdr.bench.roofline import MODES
 from qdr.report import tables
 from qdr.report.tables.table import RULE, Bold, Table
 
@@ -67,6 +68,17 @@ def test_detection_says_what_is_not_significant(written: Path) -> None:
     assert row["QDR gain kept"].startswith("0.990 [")
     assert row["Clean, FP32"] == "90.0 n.s."
     assert row["Clean, QDR INT8"] == "70.0"
+
+
+def test_what_is_predicted_is_called_so(written: Path) -> None:
+    for name in ("jetson-prediction", "jetson-442"):
+        for suffix in ("md", "tex"):
+            assert "Prediction, not measured" in (written / f"speed/{name}.{suffix}").read_text()
+    rows = cells(written / "speed/jetson-prediction.csv")
+    assert {row["Module"] for row in rows} == {mode.device for mode in MODES}
+    assert all(row["DLA (dense TOPS)"] == "—" for row in rows if "Nano" in row["Module"])
+    answers = {answer for row in cells(written / "speed/jetson-442.csv") for answer in list(row.values())[3:]}
+    assert answers <= {"yes", "likely", "perhaps", "no"}
 
 
 def test_the_jetson_has_a_dash_and_its_reason(written: Path) -> None:
