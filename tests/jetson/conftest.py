@@ -32,6 +32,7 @@ from qdr.export.models import engine_file
 from qdr.export.qdq import Exporter
 from qdr.jetson import bundle
 from qdr.models.zoo import build_model, stride
+from qdr.rows import write_json, write_rows
 from qdr.train.plan import Run
 
 MODEL = ModelConfig([32, 32], [1, 1])
@@ -212,3 +213,15 @@ def result(kit: Path, measure: Measure) -> dict[str, Any]:
     assert done.returncode == 0, done.stdout + done.stderr
     read: dict[str, Any] = json.loads((kit / "result.json").read_text())
     return read
+
+
+@pytest.fixture
+def speed(project: Path) -> Path:
+    """Latency of this machine beside which the Jetson's rows appear."""
+    folder = project / "results" / "smoke"
+    row = {"model": "efm", "precision": "fp32", "engine": "openvino", "threads": 2, "batch": 1, "height": 64, "width": 64}
+    row |= {"median_ms": 9, "p90_ms": 9, "p99_ms": 9, "fps": 111, "peak_rss_mib": 99, "calls": 5, "repeats": 1}
+    write_rows(folder / "latency.csv", [row])
+    write_json(folder / "latency.json", {"cpu": "a CPU"})
+    write_json(folder / "jetson.json", {"status": "not built", "reason": "no GPU", "rows": []})
+    return folder

@@ -20,7 +20,7 @@ from qdr.jetson.measure import digest
 from qdr.jetson.stage import jetson
 from qdr.report.tables.jetson import jetson_table
 from qdr.report.tables.others import latency_table
-from qdr.rows import read_json, write_json, write_rows
+from qdr.rows import read_json
 from qdr.runtimes import tensorrt
 from qdr.train.plan import Run
 
@@ -161,18 +161,6 @@ def test_without_the_other_programs_it_says_unknown(kit: Path, measure: Any) -> 
     assert result["device"]["power_mode"] == "unknown"
     assert result["device"]["jetson_clocks"] == "not available: there is no jetson_clocks"
     assert result["cases"][0]["sensors"] == {"samples": 0, "reason": "there is no tegrastats"}
-
-
-@pytest.fixture
-def speed(project: Path) -> Path:
-    """Latency of this machine beside which the Jetson's rows appear."""
-    folder = project / "results" / "smoke"
-    row = {"model": "efm", "precision": "fp32", "engine": "openvino", "threads": 2, "batch": 1, "height": 64, "width": 64}
-    row |= {"median_ms": 9, "p90_ms": 9, "p99_ms": 9, "fps": 111, "peak_rss_mib": 99, "calls": 5, "repeats": 1}
-    write_rows(folder / "latency.csv", [row])
-    write_json(folder / "latency.json", {"cpu": "a CPU"})
-    write_json(folder / "jetson.json", {"status": "not built", "reason": "no GPU", "rows": []})
-    return folder
 
 
 def test_its_rows_end_in_the_tables(

@@ -20,7 +20,8 @@ def test_every_figure_twice_with_the_same_bytes(results: Path, settings: config.
         figures.write_speed(settings, results, tmp_path / folder)
     expected = {f"quality/{name}.{kind}" for name in QUALITY for kind in ("png", "pdf")}
     expected |= {f"quality/{name}-{bits}.{kind}" for name in GROWTH for bits in ("W8A8", "W4A4") for kind in ("png", "pdf")}
-    expected |= {f"speed/{name}.{kind}" for name in ("quality-latency", "roofline") for kind in ("png", "pdf")}
+    drawn = ("quality-latency", "roofline", "jetson-prediction")
+    expected |= {f"speed/{name}.{kind}" for name in drawn for kind in ("png", "pdf")}
     found = {path.relative_to(tmp_path / "first").as_posix() for path in (tmp_path / "first").rglob("*.p*")}
     assert found == expected
     for name in expected:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from qdr import config
+from qdr.bench.roofline import MODES
 from qdr.report import tables
 from qdr.report.tables.table import RULE, Bold, Table
 
@@ -73,6 +74,17 @@ def test_layers_are_counted_by_precision(written: Path) -> None:
     text = (written / "speed/census.md").read_text()
     assert "| efm | openvino | int8 | Convolution | 2 | — | 1 |" in text
     assert "| efm | openvino | int8 | Eltwise | 1 | — | — |" in text
+
+
+def test_what_is_predicted_is_called_so(written: Path) -> None:
+    for name in ("jetson-prediction", "jetson-442"):
+        for suffix in ("md", "tex"):
+            assert "Prediction, not measured" in (written / f"speed/{name}.{suffix}").read_text()
+    rows = cells(written / "speed/jetson-prediction.csv")
+    assert {row["Module"] for row in rows} == {mode.device for mode in MODES}
+    assert all(row["DLA (dense TOPS)"] == "—" for row in rows if "Nano" in row["Module"])
+    answers = {answer for row in cells(written / "speed/jetson-442.csv") for answer in list(row.values())[3:]}
+    assert answers <= {"yes", "likely", "perhaps", "no"}
 
 
 def test_the_jetson_has_a_dash_and_its_reason(written: Path) -> None:
