@@ -182,9 +182,5 @@ def markdown_table(kind: str, verdicts: list[Verdict]) -> str:
     for verdict in verdicts:
         *cells, word = verdict.cells()
         rows.append([*cells, f"**{word}**" if verdict.failed else word])
-    rows = [
-        [*row[:-1], f"**{row[-1]}**"] if v and v.failed else row
-        for row, v in zip(rows, [None, None, *verdicts], strict=True)
-    ]
     lines = [f"**Processor time over a reference, {kind}**", "", *("| " + " | ".join(row) + " |" for row in rows)]
     return "\n".join([*lines, "", no_baseline(kind, verdicts) or "", ""])

@@ -42,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     config.stash[SEEN] = []
     keep_memory()
+    config.option.showcapture = "no"
     config.option.benchmark_quiet = True  # one table is enough, and this one says what changed
 
 

@@ -35,7 +35,7 @@ def stepping(forward: Callable[[Tensor], Tensor], *leaves: Tensor) -> Work:
 
 def test_lsq(perf: Check) -> None:
     log_scale = torch.tensor(-4.0, requires_grad=True)
-    scale = float(log_scale.exp())
+    scale = float(log_scale.detach().exp())
     ours = stepping(lambda x: fake_quantize(x, log_scale, -128, 127), log_scale)
     fixed = stepping(lambda x: torch.fake_quantize_per_tensor_affine(x, scale, 0, -128, 127))
     perf("kernel: LSQ over torch's fixed scale", ours, fixed, 60)
