@@ -57,7 +57,10 @@ def _layers(side: int) -> list[dict[str, object]]:
         row = {"model": "efm", "precision": precision, "threads": 2, "height": side, "width": side, "layer": layer}
         row |= {"kind": "Convolution", "macs": macs, "bytes": macs // 20, "microseconds": 2e-3 * macs / (share * peak)}
         rows.append(row | {"gops": share * peak, "peak_gops": peak, "share": share})
-        rows.append(row | {"layer": f"add after {layer}", "kind": "Add", "macs": 0, "bytes": 0, "gops": 0, "share": 0})
+        rows.append(
+            row
+            | {"layer": f"add after {layer}", "kind": "Add", "macs": 0, "bytes": 0, "gops": 0, "peak_gops": peak, "share": 0}
+        )
     return rows
 
 
