@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from qdr.export.lower_ort import lower
 from qdr.export.qdq import Exporter
-from qdr.models.efm import EFM
+from qdr.models.efm import EFM, Gating
 from qdr.models.peers.nafnet import NAFNet
 from tests.networks import quantized, small_efm
 
@@ -57,8 +57,8 @@ def with_dyadic_scales(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-@pytest.mark.parametrize("gating", [False, True])
-def test_where_fp32_sums_are_exact_every_bit_stays(tmp_path: Path, gating: bool) -> None:
+@pytest.mark.parametrize("gating", ["none", "every"])
+def test_where_fp32_sums_are_exact_every_bit_stays(tmp_path: Path, gating: Gating) -> None:
     torch.manual_seed(0)
     model = EFM((16, 32, 48), (1, 1, 1), gating=gating)
     for parameter in model.parameters():

@@ -38,7 +38,9 @@ def test_the_page_is_true(
         done = subprocess.run(command, shell=True, cwd=device, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     (device / "qdr-jetson" / "result.json").rename(project / "result.json")
-    monkeypatch.setattr("qdr.report.figures.write_speed", lambda *_: None)  # it needs the quality of every task
+    monkeypatch.setattr("qdr.report.figures.write_speed", lambda *_: None)  # it needs the quality of every task,
+    monkeypatch.setattr("qdr.report.tables.Quality", lambda *_: None)  # and so does the table of peers
+    monkeypatch.setattr("qdr.report.tables.find_peers", lambda *_: None)
     take, report = commands(2)
     assert main(take.split()[1:]) == 0
     write_kernels(active, {"base": active.model})
