@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +74,10 @@ def test_the_least_duration_and_the_least_count(settings: config.Config) -> None
     timed, restored = time_side(Fickle(0), image, shortened(settings, calls=7).bench)
     assert [len(times) for times in timed.values()] == [7, 7]
     assert np.array_equal(restored, image)
-    timed, _ = time_side(Fickle(0), image, shortened(settings, calls=1, seconds=0.05).bench)
-    assert 50 * 0.5 < sum(timed["end_to_end"]) < 50 * 4
+    begun = time.perf_counter()
+    timed, _ = time_side(Fickle(0), image, shortened(settings, calls=1, seconds=0.2).bench)
+    assert time.perf_counter() - begun >= 0.2
+    assert len(timed["end_to_end"]) > 1
     assert all(engine < whole for engine, whole in zip(*timed.values(), strict=True))
 
 
