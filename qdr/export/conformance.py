@@ -104,13 +104,14 @@ def check_engines(config: Config) -> None:
         QdrError: when there is no file, or one of our own breaks a rule that is a must or is refused.
     """
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     files = [path for task in config.tasks for path in sorted(paths.engines(task).glob("*.onnx"))]
     if not files:
         raise QdrError("work/engines holds no file: export first (`dvc repro export`)")
     published = {engine_file(run) for task in config.tasks for run in exported(config, task) if run.recipe.tool != NONE}
-    table = Table("File", "Convolutions", "Quantized", "Rules", "TensorRT-RTX", title="TensorRT's rules, file by file")
+    columns = [Column(name, overflow="fold") for name in ("File", "Convolutions", "Quantized", "Rules", "TensorRT-RTX")]
+    table = Table(*columns, title="TensorRT's rules, file by file")
     verdicts = [examine(path) for path in track(files, "check")]
     for verdict in verdicts:
         broken = dict.fromkeys(f"{breach.rule.name} ({breach.rule.kind})" for breach in verdict.broken)

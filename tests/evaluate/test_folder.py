@@ -20,10 +20,20 @@ def test_a_folder_of_images_without_targets(pairs: Path, tmp_path: Path, capsys:
     assert float(said.rsplit(" ", 2)[1]) > 30
     assert not list((pairs.parents[2] / "work/unfinished").iterdir())
     assert (
-        main(["restore", str(tmp_path / "student.onnx"), str(pairs / "photos/input/im0.png"), str(tmp_path / "o.png")]) == 0
+        main(
+            [
+                "restore",
+                str(pairs / "photos/input/im0.png"),
+                str(tmp_path / "o.png"),
+                "--model",
+                str(tmp_path / "student.onnx"),
+            ]
+        )
+        == 0
     )
 
 
+@pytest.mark.slow
 def test_targets_do_not_matter_without_labels_and_matter_with_them(pairs: Path, tmp_path: Path) -> None:
     main(TEACH)
     targets = ("--targets", str(pairs / "train/target"))

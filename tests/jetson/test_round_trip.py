@@ -91,6 +91,7 @@ def test_percentiles_are_numpys() -> None:
     assert [found[k] for k in ("median", "p90", "p99")] == pytest.approx(np.percentile(values, [50, 90, 99]).tolist())
 
 
+@pytest.mark.slow
 def test_what_is_measured_once_is_kept(
     kit: Path, measure: Any, result: dict[str, Any], make_device: Callable[..., Path]
 ) -> None:

@@ -180,7 +180,7 @@ def test_dorefa_keeps_a_pretrained_weight_to_third_order(seed: int) -> None:
     assert float(quantizer.integers(weight).abs().max()) == 127
 
 
-@pytest.mark.parametrize("name", OBSERVERS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "entropy" else n for n in OBSERVERS])
 @given(st.integers(0, 2**31), bits)
 def test_observers_are_equivariant_and_no_wider_than_minmax(name: str, seed: int, width: int) -> None:
     low, high = integer_range(width)
