@@ -2,7 +2,7 @@
 VENV ?= $(or $(VIRTUAL_ENV),.venv)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: install repro full public peers test slow lint report texts verify smoke perf perf-baseline perf-against bench
+.PHONY: install repro full public peers test slow lint report texts verify smoke perf perf-baseline perf-against
 install: $(VENV)/.qdr-installed  ## create the environment and install qdr with the pinned versions
 repro: install   ; dvc repro                                                    ## the whole pipeline
 full: install    ; sh .ci/profile full                                           ## the full ablation, after `make repro`
@@ -18,7 +18,6 @@ smoke: install   ; sh .ci/smoke                                                 
 perf: install    ; pytest benchmarks -q                                          ## fails where something got slower, with a table
 perf-baseline: install ; pytest benchmarks -q --renew                           ## record this machine's ratios as its baseline
 perf-against: install ; .ci/perf $(COMMIT)                                       ## compare with a commit, both measured here
-bench: perf                                                                      ## the former name
 
 $(VENV)/.qdr-installed: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || python3 -m venv $(VENV)

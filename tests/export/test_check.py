@@ -80,11 +80,7 @@ def test_every_engine_of_a_project_is_checked(
     paths.engines("derain").mkdir(parents=True)
     onnx.save(model, paths.engines("derain") / "mine.onnx")
     monkeypatch.setattr(conformance, "has_tensorrt_rtx", lambda: False)
-<<<<<<< HEAD
     monkeypatch.setenv("COLUMNS", "200")
-=======
-    monkeypatch.setenv("COLUMNS", "120")
->>>>>>> wip-export
     with pytest.raises(QdrError, match=r"1 of 1 files .*mine\.onnx: quantize: signed int8: .*; use int8"):
         check_engines(settings)
     printed = capsys.readouterr().out
