@@ -5,9 +5,9 @@ import pytest
 from qdr.evaluate.parity import beyond_gate
 
 
-def row(delta: float, maximum: int, mean: float) -> dict[str, object]:
+def row(delta: float, maximum: int, mean: float, method: str = "qdr") -> dict[str, object]:
     return {
-        "method": "qdr",
+        "method": method,
         "bits": "W8A8",
         "engine": "openvino",
         "image": "china",
@@ -19,6 +19,12 @@ def row(delta: float, maximum: int, mean: float) -> dict[str, object]:
 
 def test_within_the_gate() -> None:
     assert beyond_gate([row(0.02, 12, 0.5), row(-0.01, 0, 0.0)]) == []
+
+
+def test_peers_are_held_to_the_psnr_alone() -> None:
+    assert beyond_gate([row(0.003, 5, 0.84, "ptq-restormer")]) == []
+    assert len(beyond_gate([row(0.011, 5, 0.84, "ptq-restormer")])) == 1
+    assert len(beyond_gate([row(0.003, 5, 0.84, "ptq-nano")])) == 1  # an EFM
 
 
 @pytest.mark.parametrize(
