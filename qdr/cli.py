@@ -312,10 +312,9 @@ def _bench(options: argparse.Namespace) -> None:
 
 def _kernels(_: argparse.Namespace) -> None:
     from qdr import config
-    from qdr.bench.kernels import candidates, write_kernels
+    from qdr.bench.kernels import write_kernels
 
-    active = config.load()
-    write_kernels(active, candidates(active))
+    write_kernels(config.load())
 
 
 def _jetson_bundle(options: argparse.Namespace) -> None:

@@ -19,12 +19,12 @@ from typing import Any
 
 import onnx
 import torch
-from onnx import numpy_helper
 from torch import nn
 
 from qdr import paths
-from qdr.config import Config, ModelConfig
+from qdr.config import Config
 from qdr.errors import QdrError
+from qdr.export.graph import Shapes, attribute, shapes
 from qdr.export.qdq import Exporter, read_onnx
 from qdr.methods import Recipe
 from qdr.models.zoo import build_model, stride
@@ -33,7 +33,6 @@ from qdr.rows import write_rows
 
 ELEMENTWISE = {"Relu", "Add", "Mul", "Sub", "Sigmoid", "QuantizeLinear"}
 INTO_CONVOLUTION = {"Relu", "Add", "QuantizeLinear"}
-Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclass
@@ -51,26 +50,22 @@ class Kernel:
     writes: set[str] = field(default_factory=set)
 
 
-def candidates(config: Config) -> dict[str, ModelConfig]:
-    """The EFMs that a prediction is made for: the profile's own as `base`, a smaller and a larger one."""
-    return {
-        "nano": ModelConfig(channels=[32, 32, 64], blocks=[1, 1, 1]),
-        "base": config.model,
-        "large": ModelConfig(channels=[64, 96, 128], blocks=[1, 1, 2]),
-    }
+PRESETS = {"nano": "efm-nano", "base": "efm", "large": "efm-large"}
 
 
-def write_kernels(config: Config, models: dict[str, ModelConfig]) -> None:
-    """Write results/<profile>/kernels.csv; nothing in it depends on weights, data or the machine."""
-    rows = [row for name, model in models.items() for row in describe(name, model)]
+def write_kernels(config: Config, presets: dict[str, str] = PRESETS) -> None:
+    """Write results/<profile>/kernels.csv, a prediction's input; nothing in it depends on weights, data or the machine.
+
+    `presets` are the networks it is made for, of `qdr.models.zoo`, by the name of the row.
+    """
+    rows = [row for name, network in presets.items() for row in describe(name, build_model(network, config.model))]
     write_rows(paths.results(config.profile) / "kernels.csv", rows)
 
 
-def describe(name: str, model: ModelConfig) -> list[dict[str, Any]]:
-    """The rows of one EFM, from its exported W8A8 file."""
+def describe(name: str, network: nn.Module) -> list[dict[str, Any]]:
+    """The rows of one EFM (quantized here, in place), from its exported W8A8 file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "efm.onnx"
-        network = build_model("efm", model)
         write_int8(network, path)
         side = 8 * stride(network)
         found = kernels(read_onnx(path), side, side)
@@ -86,8 +81,8 @@ def describe(name: str, model: ModelConfig) -> list[dict[str, Any]]:
 
 def kernels(model: onnx.ModelProto, height: int, width: int) -> list[Kernel]:
     """The launches that an image of `height` x `width` costs."""
-    shapes, constants = _shapes(model, height, width)
-    graph = model.graph
+    sizes, graph = shapes(model, height, width), model.graph
+    constants = {t.name for t in graph.initializer} | {n.output[0] for n in graph.node if n.op_type == "Constant"}
     made: dict[str, Kernel] = {}  # tensor -> its kernel
     alias: dict[str, str] = {}  # output of a DequantizeLinear -> the integers it reads
     narrow: set[str] = set()
@@ -104,7 +99,7 @@ def kernels(model: onnx.ModelProto, height: int, width: int) -> list[Kernel]:
             kernel = Kernel(node.output[0], node.op_type == "Conv")
             listed.append(kernel)
         if node.op_type == "Conv":
-            _add_convolution(kernel, node, graph, alias, shapes)
+            _add_convolution(kernel, node, alias, sizes)
         kernel.reads |= {name for name in inputs if made.get(name) is not kernel}
         made[node.output[0]] = kernel
         if node.op_type == "QuantizeLinear":
@@ -114,7 +109,7 @@ def kernels(model: onnx.ModelProto, height: int, width: int) -> list[Kernel]:
         others = {name for other in listed if other is not kernel for name in other.reads} | results
         kernel.writes = {name for name, owner in made.items() if owner is kernel and name in others}
         kernel.activation_bytes = sum(
-            prod(shapes[name]) * (1 if name in narrow else 4) for name in (*kernel.reads, *kernel.writes)
+            prod(sizes[name]) * (1 if name in narrow else 4) for name in (*kernel.reads, *kernel.writes)
         )
     return listed
 
@@ -130,34 +125,15 @@ def _joined(node: onnx.NodeProto, inputs: list[str], made: dict[str, Kernel], li
     return None if latest.convolution and node.op_type not in INTO_CONVOLUTION else latest
 
 
-def _add_convolution(
-    kernel: Kernel, node: onnx.NodeProto, graph: onnx.GraphProto, alias: dict[str, str], shapes: Shapes
-) -> None:
-    groups = next((a.i for a in node.attribute if a.name == "group"), 1)
-    if groups != 1:
+def _add_convolution(kernel: Kernel, node: onnx.NodeProto, alias: dict[str, str], sizes: Shapes) -> None:
+    if attribute(node, "group", 1) != 1:
         raise QdrError(f"{node.name}: a grouped convolution has no place in this model of an INT8 engine")
-    weight = shapes[alias.get(node.input[1], node.input[1])]
-    out = shapes[node.output[0]]
+    weight = sizes[alias.get(node.input[1], node.input[1])]
+    out = sizes[node.output[0]]
     kernel.name = alias.get(node.input[1], node.input[1]).removesuffix(".integers").removesuffix(".weight")
     kernel.channels_out, kernel.channels_in = weight[0], weight[1]
     kernel.macs = prod(weight) * out[2] * out[3]
     kernel.weight_bytes = prod(weight) * (1 if node.input[1] in alias else 4) + 4 * weight[0]
-
-
-def _shapes(model: onnx.ModelProto, height: int, width: int) -> tuple[Shapes, set[str]]:
-    """The shape of every tensor, and the names of the constants."""
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(model)
-    for value, size in ((v, (1, 3, height, width)) for v in (*fixed.graph.input, *fixed.graph.output)):
-        for dimension, number in zip(value.type.tensor_type.shape.dim, size, strict=True):
-            dimension.dim_value = number
-    del fixed.graph.value_info[:]
-    inferred = onnx.shape_inference.infer_shapes(fixed, strict_mode=True, data_prop=True).graph
-    shapes = {t.name: tuple(numpy_helper.to_array(t).shape) for t in inferred.initializer}
-    constants = set(shapes) | {n.output[0] for n in inferred.node if n.op_type == "Constant"}
-    for value in (*inferred.input, *inferred.output, *inferred.value_info):
-        shapes[value.name] = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
-    return shapes, constants
 
 
 def write_int8(network: nn.Module, path: Path) -> None:

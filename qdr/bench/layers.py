@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import openvino as ov
 
 from qdr.bench.process import answer, ask
 from qdr.config import BenchConfig
+from qdr.export.graph import shapes
 from qdr.export.qdq import read_onnx
+from qdr.runtimes.openvino import properties
 
 BLOCKS, WARMUP, RUNS = 3, 2, 6
 BYTES = {"f32": 4, "i32": 4, "bf16": 2, "f16": 2, "u8": 1, "i8": 1}
@@ -48,29 +49,19 @@ def convolutions(path: Path, side: int, item: int) -> dict[str, dict[str, Any]]:
     `item` is the bytes of a value of the input and the weights.
     """
     proto = read_onnx(path)
-    graph = proto.graph
-    for i, size in enumerate((1, 3, side, side)):
-        graph.input[0].type.tensor_type.shape.dim[i].dim_value = size
-    del graph.value_info[:]
-    graph.output[0].type.tensor_type.ClearField("shape")
-    known = onnx.shape_inference.infer_shapes(proto).graph
-    sizes = {info.name: _shape(info) for info in (*known.value_info, *known.input, *known.output)}
-    stored = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    graph, sizes = proto.graph, shapes(proto, side, side)
+    stored = {tensor.name for tensor in graph.initializer}
     makers = {node.output[0]: node for node in graph.node}
     found = {}
     for node in graph.node:
         if node.op_type == "Conv":
             tensor = node.input[1] if node.input[1] in stored else makers[node.input[1]].input[0]
-            weights, output = int(np.prod(stored[tensor])), sizes[node.output[0]]
+            weights, output = int(np.prod(sizes[tensor])), sizes[node.output[0]]
             moved = item * (int(np.prod(sizes[node.input[0]])) + weights)
             macs = weights * output[2] * output[3]
             layer = tensor.removesuffix(".integers").removesuffix(".weight").removesuffix(".conv")
             found[node.name] = {"layer": layer, "macs": macs, "bytes": moved, "values": int(np.prod(output))}
     return found
-
-
-def _shape(info: onnx.ValueInfoProto) -> list[int]:
-    return [dim.dim_value for dim in info.type.tensor_type.shape.dim]
 
 
 def profile(request: dict[str, Any]) -> list[dict[str, Any]]:
@@ -97,13 +88,7 @@ def _block(path: Path, side: int, threads: int) -> dict[tuple[str, str, int], fl
 
     OpenVINO tells the mean over all runs since the model was compiled; the runs wanted are the difference of two sums.
     """
-    properties = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": threads,
-        "PERF_COUNT": True,
-    }
-    compiled = ov.Core().compile_model(str(path), "CPU", properties)
+    compiled = ov.Core().compile_model(str(path), "CPU", properties("fp32", threads) | {"PERF_COUNT": True})
     request = compiled.create_infer_request()
     image = np.random.default_rng(0).random((1, 3, side, side), dtype=np.float32)
 

@@ -24,6 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from qdr import provenance
 from qdr.bench.process import answer, ask
+from qdr.runtimes.openvino import properties
 
 SHAPES = ((128, 3, 64), (1024, 1, 32))  # channels, kernel, side
 LAYERS = 4
@@ -87,12 +88,7 @@ def arithmetic(precision: str, threads: int) -> float:
     for channels, kernel, side in SHAPES:
         model, macs = chain(channels, kernel, side, precision == "int8")
         core = ov.Core()
-        properties = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-            "INFERENCE_NUM_THREADS": threads,
-        }
-        compiled = core.compile_model(core.read_model(model), "CPU", properties)
+        compiled = core.compile_model(core.read_model(model), "CPU", properties(precision, threads))
         image = np.random.default_rng(0).random((1, channels, side, side), dtype=np.float32)
         best = max(best, 2 * macs / fastest(lambda: compiled([image])) / 1e9)  # noqa: B023
     return best

@@ -11,6 +11,7 @@ from onnx import numpy_helper
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 Array = NDArray[np.generic]
+Shapes = dict[str, tuple[int, ...]]
 
 
 class Graph:
@@ -63,3 +64,17 @@ def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
 def integers(node: onnx.NodeProto, name: str, default: list[int]) -> list[int]:
     """A list of integers among a node's attributes."""
     return next((list(a.ints) for a in node.attribute if a.name == name), default)
+
+
+def shapes(model: onnx.ModelProto, height: int, width: int) -> Shapes:
+    """The shape of every tensor, constants among them, for an image [1, 3, height, width] in and out."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    for value in (*fixed.graph.input, *fixed.graph.output):
+        for dimension, number in zip(value.type.tensor_type.shape.dim, (1, 3, height, width), strict=True):
+            dimension.dim_value = number
+    del fixed.graph.value_info[:]
+    known = onnx.shape_inference.infer_shapes(fixed, strict_mode=True, data_prop=True).graph
+    stored = {tensor.name: tuple(tensor.dims) for tensor in known.initializer}
+    values = (*known.input, *known.output, *known.value_info)
+    return stored | {value.name: tuple(d.dim_value for d in value.type.tensor_type.shape.dim) for value in values}

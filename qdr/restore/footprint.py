@@ -31,42 +31,10 @@ from onnx import numpy_helper
 from qdr.errors import QdrError
 
 Values = Mapping[str, NDArray[Any]]
-_ELEMENTWISE = frozenset(
-    {
-        *(
-            "Abs",
-            "Add",
-            "Cast",
-            "Clip",
-            "Div",
-            "Elu",
-            "Erf",
-            "Exp",
-            "Gelu",
-            "HardSigmoid",
-            "HardSwish",
-            "Identity",
-            "LeakyRelu",
-        ),
-        *(
-            "Log",
-            "Max",
-            "Min",
-            "Mul",
-            "Neg",
-            "PRelu",
-            "Pow",
-            "Reciprocal",
-            "Relu",
-            "Sigmoid",
-            "Softplus",
-            "Sqrt",
-            "Sub",
-            "Tanh",
-        ),
-        *("Where", "DequantizeLinear", "QuantizeLinear"),
-    }
-)
+_ARITHMETIC = {"Abs", "Add", "Div", "Erf", "Exp", "Log", "Max", "Min", "Mul", "Neg", "Pow", "Reciprocal", "Sqrt", "Sub"}
+_ACTIVATIONS = {"Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Relu", "Sigmoid", "Softplus", "Tanh"}
+_OTHERS = {"Cast", "Clip", "DequantizeLinear", "Identity", "QuantizeLinear", "Where"}
+_ELEMENTWISE = _ARITHMETIC | _ACTIVATIONS | _OTHERS
 
 
 @dataclass(frozen=True)

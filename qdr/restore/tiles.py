@@ -22,13 +22,12 @@ from numpy.typing import NDArray
 
 from qdr.errors import QdrError
 from qdr.restore.footprint import Footprint
-from qdr.runtimes.session import MULTIPLE, Session
+from qdr.runtimes.session import MULTIPLE, Session, restore_block
 
 Pixels = NDArray[Any]  # uint8 or uint16, [h, w] grey or [h, w, 3] RGB
 BUDGET = 400 * 2**20  # bytes of activations: with two 24-megapixel images and a runtime the process is below 1 GiB
 LARGEST = 2**20  # pixels restored at once at most by `auto`
 POOLED_HALO = 64  # pixels, for models that see the whole image and are not exact in tiles anyway
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def restore_pixels(session: Session, pixels: Pixels, how: Tiling, advance: Calla
         rows, columns = cuts(max(tall, least), side, how.halo), cuts(max(wide, least), side, how.halo)
     result = np.empty_like(pixels)
     for done, (row, column) in enumerate(product(rows, columns), 1):
-        restored = _run(session, _read(pixels, row, column))
+        restored = restore_block(session, _read(pixels, row, column))
         target = result[row.first : row.last, column.first : column.last]
         top, left = row.first - row.start, column.first - column.start
         target[...] = restored[top : top + target.shape[0], left : left + target.shape[1]]
@@ -127,15 +126,6 @@ def _read(pixels: Pixels, row: Cut, column: Cut) -> Pixels:
     block = pixels[row.start : row.start + row.length, column.start : column.start + column.length]
     beyond = (row.length - block.shape[0], column.length - block.shape[1])
     return np.pad(block, [(0, beyond[0]), (0, beyond[1]), (0, 0)][: block.ndim], mode="edge")
-
-
-def _run(session: Session, block: Pixels) -> Pixels:
-    """The engine's restoration of a block whose sides are multiples of its stride, rounded half to even."""
-    grey, levels = block.ndim == 2, np.float32(np.iinfo(block.dtype).max)
-    planes = np.broadcast_to(block, (3, *block.shape)) if grey else block.transpose(2, 0, 1)
-    batch = np.ascontiguousarray(planes[None], dtype=np.float32) / levels
-    restored = np.clip(session.run(batch)[0].transpose(1, 2, 0), 0, 1)
-    return np.asarray(np.rint((restored @ _LUMA if grey else restored) * levels), block.dtype)
 
 
 def _up(length: int, multiple: int) -> int:

@@ -19,19 +19,23 @@ from qdr.runtimes.session import InputSpec
 _HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}
 
 
+def properties(precision: str, threads: int) -> dict[str, str | int]:
+    """How every model is compiled here, to restore, to be profiled and to measure the machine's peak alike."""
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "INFERENCE_NUM_THREADS": threads,
+    }
+
+
 class OpenVinoSession:
     """A model compiled for the CPU; shapes are free."""
 
     name = "openvino"
 
     def __init__(self, path: Path, precision: str, threads: int) -> None:
-        properties = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": _HINTS[precision],
-            "INFERENCE_NUM_THREADS": threads,
-        }
         try:
-            self._model = ov.Core().compile_model(str(path), "CPU", properties)
+            self._model = ov.Core().compile_model(str(path), "CPU", properties(precision, threads))
         except RuntimeError as error:
             raise QdrError(f"OpenVINO cannot load {path}: {str(error).strip().splitlines()[-1]}") from error
 

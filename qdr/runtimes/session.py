@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ENGINES = ("openvino", "onnxruntime", "tensorrt")
 PRECISIONS = ("fp32", "bf16", "int8")
 MULTIPLE = 16
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 Batch = NDArray[np.float32]
 
 
@@ -98,8 +99,17 @@ def open_session(engine: str, path: Path, precision: str = "fp32", threads: int 
 def restore(session: Runs, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The engine's 8-bit restoration of an RGB image [h, w, 3] of any size."""
     height, width = image.shape[:2]
-    bottom, right = -height % MULTIPLE, -width % MULTIPLE
-    extended = np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge")
-    batch = np.ascontiguousarray(extended.transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
-    restored = session.run(batch)[0].transpose(1, 2, 0)[:height, :width]
-    return np.asarray(np.rint(np.clip(restored, 0, 1) * np.float32(255)), np.uint8)
+    extended = np.pad(image, ((0, -height % MULTIPLE), (0, -width % MULTIPLE), (0, 0)), mode="edge")
+    return restore_block(session, extended)[:height, :width]
+
+
+def restore_block(session: Runs, block: NDArray[Any]) -> NDArray[Any]:
+    """The engine's restoration of uint8 or uint16 pixels whose sides are multiples of its stride; same shape and type.
+
+    RGB [h, w, 3], or grey [h, w], which goes in as three equal channels and comes out as Rec. 601 luma.
+    """
+    grey, levels = block.ndim == 2, np.float32(np.iinfo(block.dtype).max)
+    planes = np.broadcast_to(block, (3, *block.shape)) if grey else block.transpose(2, 0, 1)
+    batch = np.ascontiguousarray(planes[None], dtype=np.float32) / levels
+    restored = np.clip(session.run(batch)[0].transpose(1, 2, 0), 0, 1)
+    return np.asarray(np.rint((restored @ _LUMA if grey else restored) * levels), block.dtype)

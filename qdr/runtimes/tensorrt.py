@@ -93,12 +93,8 @@ class TensorRtSession:
         if engine is None:
             raise QdrError(f"TensorRT cannot load {path}: build it again with `qdr jetson`")
         self._engine, self._context = engine, engine.create_execution_context()
-
-    @property
-    def input_spec(self) -> InputSpec:
-        """The image it takes; an engine is built for one size."""
-        _, _, largest = self._engine.get_tensor_profile_shape("image", 0)
-        return InputSpec("image", tuple(largest))
+        _, _, largest = engine.get_tensor_profile_shape("image", 0)
+        self.input_spec = InputSpec("image", tuple(largest))  # an engine is built for one size
 
     def run(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """Restore [n, 3, h, w] in [0, 1], including both copies between host and device."""

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from qdr.bench.kernels import describe, kernels, write_int8
-from qdr.config import ModelConfig
 from qdr.export.qdq import read_onnx
 from qdr.models.efm import EFM
 
@@ -64,7 +63,7 @@ def test_against_pytorch_and_per_pixel(model: EFM, tmp_path: Path) -> None:
 
 
 def test_a_larger_model_costs_more() -> None:
-    small, large = (describe("efm", ModelConfig([32, 32], [1, n])) for n in (1, 2))
+    small, large = (describe("efm", EFM([32, 32], [1, n])) for n in (1, 2))
     assert {row["model"] for row in small} == {"efm"}
     assert len(large) == len(small) + 2
     assert sum(float(r["macs_per_pixel"]) for r in large) > sum(float(r["macs_per_pixel"]) for r in small)
