@@ -2,13 +2,15 @@
 
 Each verb imports what it needs when it runs, so that `qdr --help` answers at once. Exit codes: 0 done; 1 some files of a
 folder could not be restored (they are named at the end), or `qdr compare --fail-on` found what it was to fail on; 2 a
-mistake in the input or the environment (one line on stderr; QDR_TRACEBACK=1 shows the traceback); 130 interrupted.
+mistake in the input or the environment (one line on stderr; QDR_TRACEBACK=1 shows the traceback); 130 interrupted, 143
+terminated.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"qdr: error: {error.filename or 'file system'}: {error.strerror}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("qdr: interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
+        return 128 + getattr(error, "signal", signal.SIGINT)
 
 
 def parser() -> argparse.ArgumentParser:
