@@ -100,7 +100,7 @@ def _random(network: str, config: Config) -> nn.Module:
     model = build_model(network, config.model)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter += 0.02 * torch.randn_like(parameter)
+            parameter.add_(torch.randn_like(parameter), alpha=0.02)
     return model
 
 
