@@ -37,10 +37,15 @@ def collect(profile: str, seeds: list[int], threads: int) -> dict[str, Any]:
         "threads": threads,
         "git_revision": _git("rev-parse", "HEAD"),
         "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", "qdr", "params.yaml")),
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "versions": {name: number for name, number in versions().items() if name != "qdr"},
         "capability": torch.backends.cpu.get_cpu_capability(),
         "deterministic": True,
     } | machine()
+
+
+def versions() -> dict[str, str | None]:
+    """Of qdr, Python and the libraries that decide figures; None where one is not installed."""
+    return {"qdr": _version("qdr"), "python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
 
 
 def machine() -> dict[str, Any]:

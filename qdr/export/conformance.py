@@ -6,11 +6,15 @@ builds is legal; that the same file is fast on a Jetson it does not say. It is t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.progress import track
+from rich.table import Column, Table
 
 from qdr import paths
 from qdr.config import Config
@@ -27,18 +31,34 @@ SIDE = 64
 
 @dataclass(frozen=True)
 class Verdict:
-    """One file: its convolutions, the rules it breaks, and what TensorRT-RTX says against it (None: not installed)."""
+    """One file: its convolutions, the rules it breaks, and what TensorRT-RTX says against it (None: not installed).
+
+    `published` is whether a published quantizer made it, which is not held to our rules.
+    """
 
     path: Path
     convolutions: int
     quantized: int
     broken: list[Breach]
     refused: list[str] | None
+    published: bool = False
+
+    @property
+    def name(self) -> str:
+        """Task and file name."""
+        return f"{self.path.parent.name}/{self.path.name}"
 
     @property
     def good(self) -> bool:
         """Whether it keeps every rule that is a must, and is not refused."""
         return not self.refused and not any(breach.rule.kind == "must" for breach in self.broken)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The verdict as plain data."""
+        broken = [{"rule": breach.rule.name, "kind": breach.rule.kind, "what": str(breach)} for breach in self.broken]
+        counts = {"convolutions": self.convolutions, "quantized": self.quantized}
+        about = {"file": self.name, "good": self.good, "published": self.published}
+        return about | counts | {"broken": broken, "tensorrt_rtx": self.refused}
 
 
 def has_tensorrt_rtx() -> bool:
@@ -97,31 +117,41 @@ def examine(path: Path) -> Verdict:
     return Verdict(path, counts.get("Conv", 0), counts["quantized convolutions"], breaches(model), refused)
 
 
-def check_engines(config: Config) -> None:
-    """Print the verdict on every file of work/engines; files of published tools are listed but not held to the rules.
+def examine_all(config: Config) -> list[Verdict]:
+    """The verdict on every file of work/engines.
 
     Raises:
-        QdrError: when there is no file, or one of our own breaks a rule that is a must or is refused.
+        QdrError: when there is no file.
     """
-    from rich.console import Console
-    from rich.table import Column, Table
-
     files = [path for task in config.tasks for path in sorted(paths.engines(task).glob("*.onnx"))]
     if not files:
         raise QdrError("work/engines holds no file: export first (`dvc repro export`)")
     published = {engine_file(run) for task in config.tasks for run in exported(config, task) if run.recipe.tool != NONE}
+    shown = track(files, "check", console=Console(stderr=True), disable=not sys.stderr.isatty())
+    return [replace(examine(path), published=path in published) for path in shown]
+
+
+def print_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """Print the verdicts as a table."""
     columns = [Column(name, overflow="fold") for name in ("File", "Convolutions", "Quantized", "Rules", "TensorRT-RTX")]
     table = Table(*columns, title="TensorRT's rules, file by file")
-    verdicts = [examine(path) for path in track(files, "check")]
     for verdict in verdicts:
         broken = dict.fromkeys(f"{breach.rule.name} ({breach.rule.kind})" for breach in verdict.broken)
         says = "not installed" if verdict.refused is None else "builds" if not verdict.refused else verdict.refused[0]
-        name = f"{verdict.path.parent.name}/{verdict.path.name}"
-        table.add_row(name, str(verdict.convolutions), str(verdict.quantized), ", ".join(broken) or "kept", says)
+        counts = (str(verdict.convolutions), str(verdict.quantized))
+        table.add_row(verdict.name, *counts, ", ".join(broken) or "kept", says)
     Console().print(table)
     if not has_tensorrt_rtx():
         print(f"TensorRT-RTX was not asked: {EXTRA}")
-    bad = [verdict for verdict in verdicts if not verdict.good and verdict.path not in published]
+
+
+def refuse(verdicts: Sequence[Verdict]) -> None:
+    """Files of published tools are listed but not held to the rules.
+
+    Raises:
+        QdrError: when a file of our own breaks a rule that is a must or is refused.
+    """
+    bad = [verdict for verdict in verdicts if not verdict.good and not verdict.published]
     if bad:
         why = [*(str(breach) for breach in bad[0].broken), *(bad[0].refused or [])][0]
         raise QdrError(f"{len(bad)} of {len(verdicts)} files break a rule or are refused; the first, {bad[0].path}: {why}")

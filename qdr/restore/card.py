@@ -1,9 +1,15 @@
-"""The model card beside packaged weights: what it is, how good it was measured to be, what it was trained on, its limits."""
+"""The model card beside packaged weights: what it is, how good it was measured to be, what it was trained on, its limits.
+
+What it says of data and licence is that of the profile's data card (`qdr.data.datacard`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from qdr.config import Config
+from qdr.data.datacard import content, leak_check
 
 PURPOSE = {
     "lowlight": "brightens photographs taken in too little light",
@@ -27,8 +33,8 @@ class Score:
     ssim_int8: float
 
 
-def card(about: Mapping[str, str], scores: list[Score], numbers: int) -> str:
-    """The card as Markdown; `numbers` is how many values the file holds."""
+def card(config: Config, about: Mapping[str, str], scores: list[Score], numbers: int) -> str:
+    """The card as Markdown; `about` is the header of the weights, `numbers` how many values the file holds."""
     rows = [
         f"| {s.split} | {s.images} | {s.psnr_input:.2f} / {s.ssim_input:.3f} | {s.psnr_fp32:.2f} / {s.ssim_fp32:.3f} "
         f"| {s.psnr_int8:.2f} / {s.ssim_int8:.3f} |"
@@ -47,7 +53,8 @@ def card(about: Mapping[str, str], scores: list[Score], numbers: int) -> str:
         "| --- | --- | --- | --- | --- |",
         *rows,
         "",
-        "No image of a test set was trained on. `photos` and `scenes` carry synthetic degradation.",
+        " ".join(f"`{s.split}`: {content(config, about['task'], s.split)}." for s in scores),
+        leak_check(config, about["task"]),
         "",
         "## Training",
         "",

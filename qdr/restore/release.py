@@ -18,6 +18,7 @@ import numpy as np
 
 from qdr import paths
 from qdr.config import SCENES, Config
+from qdr.data.datacard import weights_licence
 from qdr.data.tasks import Card, load_cards
 from qdr.errors import QdrError
 from qdr.export.models import engine_file
@@ -31,7 +32,6 @@ from qdr.train.plan import Run, teacher
 from qdr.train.run import run_folder
 
 METHOD, BITS = "qdr", "W8A8"
-LICENCE = "Apache-2.0"
 
 
 def release(config: Config, folder: Path) -> list[Path]:
@@ -60,6 +60,7 @@ def _pack(config: Config, run: Run, exporter: Exporter) -> tuple[dict[str, str],
             )
     results = paths.results(config.profile)
     scores = measured(results / "quality.csv", run)
+    sources = load_cards()
     about = {
         "task": run.task,
         "model": run.recipe.model,
@@ -70,18 +71,15 @@ def _pack(config: Config, run: Run, exporter: Exporter) -> tuple[dict[str, str],
         "seed": str(run.seed),
         "scores": json.dumps([vars(score) for score in scores]),
         "protocol": PROTOCOL,
-        "training_data": _training_data(config, run.task, load_cards()),
+        "training_data": _training_data(config, run.task, sources),
         "schedule": json.dumps({"fp32": vars(config.fp32), "quantized": vars(config.tune)}, sort_keys=True),
         "revision": str(read_json(results / "provenance.json")["git_revision"]),
-        "licence": LICENCE,
+        "licence": weights_licence(config, run.task, sources),
     }
     tensors = pretrained.initializers(engine_file(run), about)
     _check_round_trip(about, tensors, exporter)
-    return (
-        about,
-        tensors,
-        card(about | {"sha256": pretrained.digest(tensors)}, scores, sum(t.size for t in tensors.values())),
-    )
+    header = about | {"sha256": pretrained.digest(tensors)}
+    return about, tensors, card(config, header, scores, sum(t.size for t in tensors.values()))
 
 
 def measured(path: Path, run: Run) -> list[Score]:

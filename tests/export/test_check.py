@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -10,7 +11,7 @@ from qdr import config, paths
 from qdr.errors import QdrError
 from qdr.export import conformance
 from qdr.export.check import census, check_tensorrt
-from qdr.export.conformance import build_with_tensorrt_rtx, check_engines, has_tensorrt_rtx
+from qdr.export.conformance import build_with_tensorrt_rtx, examine_all, has_tensorrt_rtx, print_verdicts, refuse
 from qdr.export.half import write_fp16
 from qdr.export.qdq import Exporter
 from qdr.methods import Recipe
@@ -63,7 +64,7 @@ def test_every_engine_of_a_project_is_checked(
     settings: config.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(QdrError, match="holds no file"):
-        check_engines(settings)
+        examine_all(settings)
     model = onnx.helper.make_model(
         onnx.helper.make_graph(
             [
@@ -81,8 +82,12 @@ def test_every_engine_of_a_project_is_checked(
     onnx.save(model, paths.engines("derain") / "mine.onnx")
     monkeypatch.setattr(conformance, "has_tensorrt_rtx", lambda: False)
     monkeypatch.setenv("COLUMNS", "200")
+    verdicts = examine_all(settings)
     with pytest.raises(QdrError, match=r"1 of 1 files .*mine\.onnx: quantize: signed int8: .*; use int8"):
-        check_engines(settings)
+        refuse(verdicts)
+    print_verdicts(verdicts)
     printed = capsys.readouterr().out
     assert "derain/mine.onnx" in printed
     assert "not installed" in printed
+    assert verdicts[0].as_dict()["broken"][0]["rule"] == "signed int8"
+    refuse([replace(verdicts[0], published=True)])

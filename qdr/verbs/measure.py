@@ -1,0 +1,142 @@
+"""The verbs that export models and measure them: quality, parity, detection, speed, a Jetson."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from qdr.verbs.data import task
+from qdr.verbs.parser import Front, Function, declare as declare_verb, print_json
+
+
+def declare(front: Front) -> None:
+    """Add these verbs."""
+    verb = front.group("export and measure")
+    export = verb(
+        "export",
+        _export,
+        "write the ONNX files of all tasks, or check those that are there",
+        examples="qdr export\nqdr export --check\nqdr export --check --json",
+    )
+    export.add_argument("--check", action="store_true", help="TensorRT's rules, and TensorRT-RTX where it is installed")
+    export.add_argument("--json", action="store_true", help="with --check: print JSON instead of a table")
+    of_a_task: list[tuple[str, Function, str]] = [
+        ("evaluate", _evaluate, "measure the quality of every model of a task, from its engine"),
+        ("sensitivity", _sensitivity, "quantize one layer at a time and measure what is lost"),
+        ("parity", _parity, "compare engines with fake quantization"),
+    ]
+    for name, function, text in of_a_task:
+        measured = verb(name, function, text, examples=f"qdr {name} derain")
+        measured.add_argument("task", help="a task of the active profile")
+    of_all: list[tuple[str, Function, str]] = [
+        ("detector", _detector, "train the small detector that the profile's detection uses"),
+        ("detect", _detect, "measure what degradation and restoration do to a detector"),
+        ("bench", _bench, "measure latency, each engine in processes of its own"),
+        ("kernels", _kernels, "list what an INT8 engine has to do, kernel by kernel"),
+    ]
+    for name, function, text in of_all:
+        verb(name, function, text, examples=f"qdr {name}")
+    jetson = verb(
+        "jetson",
+        _jetson,
+        "build and time TensorRT engines here, or record why not; or bundle them for a Jetson",
+        examples="qdr jetson\nqdr jetson bundle kit.tar.gz",
+    )
+    bundle = declare_verb(
+        jetson.add_subparsers(metavar="VERB"),
+        "bundle",
+        _bundle,
+        "write an archive that measures on a Jetson",
+        examples="qdr jetson bundle kit.tar.gz\nqdr jetson bundle kit.tar.gz --profile public",
+    )
+    bundle.add_argument("output", type=Path, help="the .tar.gz to write")
+    bundle.add_argument("--profile", help="default: the active one")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.errors import QdrError
+
+    if options.json and not options.check:
+        raise QdrError("--json is of --check: `qdr export --check --json`")
+    if not options.check:
+        from qdr.export.models import export_all
+
+        return export_all(config.load())
+    from qdr.export.conformance import examine_all, print_verdicts, refuse
+
+    verdicts = examine_all(config.load())
+    if options.json:
+        print_json([verdict.as_dict() for verdict in verdicts])
+    else:
+        print_verdicts(verdicts)
+    refuse(verdicts)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.evaluate.features import features
+    from qdr.evaluate.restore import evaluate
+    from qdr.evaluate.samples import write_samples
+
+    evaluate(config.load(), task(options))
+    features(config.load(), options.task)
+    write_samples(config.load(), options.task)
+
+
+def _sensitivity(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.evaluate.sensitivity import sensitivity
+
+    sensitivity(config.load(), task(options))
+
+
+def _parity(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.evaluate.parity import parity
+
+    parity(config.load(), task(options))
+
+
+def _detector(_: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.detection.train import make_detector
+
+    make_detector(config.load())
+
+
+def _detect(_: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.evaluate.detect import detect
+
+    detect(config.load())
+
+
+def _bench(_: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.bench.latency import bench
+
+    bench(config.load())
+
+
+def _kernels(_: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.bench.kernels import write_kernels
+
+    write_kernels(config.load())
+
+
+def _jetson(_: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.jetson.stage import jetson
+
+    jetson(config.load())
+
+
+def _bundle(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.jetson.bundle import write_bundle
+
+    active = config.load(config.profile_path(options.profile) if options.profile else None)
+    count = write_bundle(active, options.output)
+    print(f"{options.output}: {count} cases of {active.profile}; unpack it on the Jetson and read its README.md")

@@ -1,0 +1,142 @@
+"""The verbs of results: collected, drawn, written into pages, checked and compared."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from qdr.errors import QdrError
+from qdr.verbs.parser import Front, Parser, declare as declare_verb
+
+
+def declare(front: Front) -> None:
+    """Add these verbs."""
+    verb = front.group("report")
+    verb("collect", _collect, "gather the rows of all tasks in results/", examples="qdr collect")
+    report = verb(
+        "report",
+        _report,
+        "draw tables and figures from results/, write its numbers into pages, or check them all",
+        examples="qdr report tables\n"
+        "qdr report figures --profile public\n"
+        "qdr report texts     # numbers of README and docs\n"
+        "qdr report verify    # exit code 2 where paper and results/ disagree",
+    )
+    report.add_argument(
+        "what", choices=["tables", "figures", "speed", "texts", "verify"], help="speed: its tables and figures"
+    )
+    report.add_argument("--profile", help="default: the active one; for texts and verify: all")
+    _declare_compare(
+        verb(
+            "compare",
+            _compare,
+            "what changed between two sets of results: quality, parity, training, speed",
+            examples="qdr compare origin/main                       # with the working tree\n"
+            "qdr compare A B --fail-on any                 # two results folders; exit code 1 where B is worse\n"
+            "qdr compare HEAD~1 HEAD --profile embedded --json",
+        )
+    )
+    results = verb("results", None, "results made elsewhere: import", examples="qdr results import result.json")
+    take = declare_verb(
+        results.add_subparsers(required=True, metavar="VERB"),
+        "import",
+        _import,
+        "check what a Jetson measured and add it to the speed tables",
+        examples="qdr results import result.json\nqdr results import result.json --bundle kit.tar.gz",
+    )
+    take.add_argument("file", type=Path, help="result.json of measure.py")
+    take.add_argument("--bundle", type=Path, help="the archive that was measured, where the engines are no longer the same")
+    take.add_argument("--profile", help="default: the active one")
+
+
+def _declare_compare(compare: Parser) -> None:
+    side = "a results folder, a git revision of this repository, or worktree"
+    compare.add_argument("a", metavar="A", help=f"the reference: {side}")
+    compare.add_argument(
+        "b", metavar="B", nargs="?", default="worktree", help="what is judged, likewise (default: worktree)"
+    )
+    compare.add_argument("--profile", help="this one only (default: all that both have)")
+    compare.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    compare.add_argument(
+        "--markdown", metavar="FILE", help="write a summary for a pull request; - prints it instead of tables"
+    )
+    compare.add_argument("--html", metavar="FILE", type=Path, help="write a page with every changed row")
+    compare.add_argument("--fail-on", choices=["quality", "speed", "any"], help="exit code 1 where B is worse than A")
+    compare.add_argument("--drop", type=float, default=0.05, metavar="DB", help="significant loss of PSNR to bear (0.05)")
+    compare.add_argument("--slowdown", type=float, default=1.1, metavar="X", help="ratio of latencies to bear (1.1)")
+
+
+def _collect(_: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.report.collect import collect
+
+    collect(config.load())
+
+
+def _report(options: argparse.Namespace) -> None:
+    from qdr import config, paths
+    from qdr.report import figures, metrics, tables
+
+    if options.what == "verify":
+        from qdr.report.verify import verify
+
+        return verify(options.profile)
+    if options.what == "texts":
+        return _texts(options.profile)
+    active = config.load(config.profile_path(options.profile) if options.profile else None)
+    results = paths.results(active.profile)
+    if options.what == "tables":
+        tables.write_quality(active, results, paths.tables(active.profile))
+        metrics.write_quality(results, results)
+    elif options.what == "figures":
+        figures.write_quality(active, results, paths.figures(active.profile))
+    else:
+        tables.write_speed(active, results, paths.tables(active.profile))
+        metrics.write_speed(results, results)
+        figures.write_speed(active, results, paths.figures(active.profile))
+
+
+def _texts(profile: str | None) -> None:
+    from qdr.report.texts import rewrite
+
+    done, left = rewrite(profile)
+    for line in [*(f"mended: {line}" for line in done), *left]:
+        print(line)
+    if left:
+        raise QdrError(f"{len(left)} place{'s' if len(left) > 1 else ''} to mend by hand: page or docs/claims.yaml")
+    print(f"{len(done)} place{'' if len(done) == 1 else 's'} mended; pages say what results/ gives")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from qdr.paths import replacing
+    from qdr.report.compare import compare, gate, show
+
+    found = compare(options.a, options.b, options.profile)
+    if options.json:
+        print(show.as_json(found), end="")
+    elif options.markdown == "-":
+        print(show.markdown(found), end="")
+    else:
+        show.terminal(found, Console(highlight=False))
+    if options.markdown not in (None, "-"):
+        with replacing(Path(options.markdown)) as temporary:
+            temporary.write_text(show.markdown(found), encoding="utf-8")
+    if options.html:
+        with replacing(options.html) as temporary:
+            temporary.write_text(show.page(found), encoding="utf-8")
+    failed = gate.failures(found, options.fail_on, options.drop, options.slowdown) if options.fail_on else []
+    for line in failed:
+        print(f"qdr compare: {line}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _import(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.jetson.results import import_result
+
+    active = config.load(config.profile_path(options.profile) if options.profile else None)
+    rows = import_result(active, options.file, options.bundle)
+    print(f"results/{active.profile}/jetson.json: {len(rows)} rows of {options.file}; `make report` puts them in the tables")

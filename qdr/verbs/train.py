@@ -1,0 +1,90 @@
+"""The verbs that make models: teachers, everything that starts from one, and the folder of images you hold."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from qdr.errors import QdrError
+from qdr.verbs.data import task
+from qdr.verbs.parser import Front
+
+
+def declare(front: Front) -> None:
+    """Add these verbs."""
+    verb = front.group("train")
+    teach = verb("teach", _teach, "train the FP32 teachers of a task", examples="qdr teach derain")
+    teach.add_argument("task", help="a task of the active profile")
+    train = verb(
+        "train",
+        _train,
+        "train, fine-tune or quantize the other models of a task, or one of them",
+        examples="qdr train derain                                # all that the profile asks for\n"
+        "qdr train derain qdr --bits W8A8\n"
+        "qdr train derain qdr@weight=1 --bits W4A4 --images 2    # one key of the method changed",
+    )
+    train.add_argument("task", help="a task of the active profile")
+    train.add_argument("method", nargs="?", help="a method of methods.yaml (default: the whole plan)")
+    train.add_argument("--bits", default="FP32", help="FP32, W8A8, W6A6, W4A8 or W4A4")
+    train.add_argument("--images", default="all", help="all, or how many training images to use")
+    train.add_argument("--seed", type=int, default=0, help="of the run (0)")
+    verb(
+        "search",
+        _search,
+        "train the profile's trials and record their PSNR on validation images",
+        examples="qdr search    # writes results/PROFILE/search.csv",
+    )
+    quantize = verb(
+        "quantize",
+        _quantize,
+        "quantize a task's FP32 model with the images of a folder; no targets needed",
+        examples="qdr quantize derain student.onnx --images my_frames\n"
+        "qdr quantize derain student.onnx --images my_frames --targets my_clean_frames --method qdr",
+    )
+    quantize.add_argument("task", help="a task of the active profile")
+    quantize.add_argument("output", type=Path, help="the ONNX file to write")
+    quantize.add_argument("--images", type=Path, required=True, help="folder of degraded images")
+    quantize.add_argument("--targets", type=Path, help="folder of clean images of the same names")
+    quantize.add_argument("--method", default="qdr-free", help="a method of methods.yaml (qdr-free)")
+    quantize.add_argument("--bits", default="W8A8", help="W8A8 or W4A8")
+
+
+def _teach(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.train.run import make_teachers
+
+    make_teachers(config.load(), task(options))
+
+
+def _train(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.errors import check_choice
+    from qdr.train.plan import Run
+    from qdr.train.run import make, make_runs
+
+    if options.method is None:
+        return make_runs(config.load(), task(options))
+    check_choice("bits", options.bits, config.BITS)
+    if options.images != "all" and not (options.images.isdigit() and int(options.images) > 0):
+        raise QdrError(f"--images must be 'all' or a positive number, got {options.images!r}")
+    make(config.load(), Run(task(options), options.method, options.bits, options.images, options.seed))
+
+
+def _search(_: argparse.Namespace) -> None:
+    from qdr import config, paths
+    from qdr.rows import write_rows
+    from qdr.train.run import search
+
+    active = config.load()
+    rows = [row for name in active.tasks for row in search(active, name)]
+    write_rows(paths.results(active.profile) / "search.csv", rows)
+
+
+def _quantize(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.evaluate.folder import quantize
+    from qdr.train.plan import Run
+
+    run = Run(task(options), options.method, options.bits, "all", 0)
+    agreement = quantize(config.load(), run, options.images, options.targets, options.output)
+    print(f"{options.output}: {run.method} {run.bits}; its INT8 engine agrees with the FP32 model to {agreement:.2f} dB")

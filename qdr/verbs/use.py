@@ -1,0 +1,135 @@
+"""The verbs of use: restore pictures, pack weights, completion for a shell, versions."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qdr.verbs.parser import Front, Parser, print_json
+
+SHELLS = ("bash", "zsh", "tcsh")
+
+
+def declare(front: Front) -> None:
+    """Add these verbs."""
+    verb = front.group("use")
+    _declare_restore(
+        verb(
+            "restore",
+            _restore,
+            "restore a picture, a folder of pictures or a video",
+            examples="qdr restore rainy.jpg clean.png --task derain\n"
+            "qdr restore photos/ restored/ --task lowlight    # resumes; --force does all again\n"
+            "qdr restore rainy.png clean.png --model student.onnx --engine onnxruntime\n"
+            "qdr restore photos/ restored/ --task denoise --json",
+        )
+    )
+    release = verb(
+        "release",
+        _release,
+        "pack the trained models of the active profile as the weights that come with qdr",
+        examples="qdr release\nqdr release --into my_weights",
+    )
+    release.add_argument("--into", type=Path, help="folder to write (default: qdr/weights of this installation)")
+    completion = verb(
+        "completion",
+        _completion,
+        "print a script that completes qdr's verbs, options and names in a shell",
+        examples="source <(qdr completion bash)\n"
+        "qdr completion zsh > ~/.zfunc/_qdr    # a folder of $fpath\n"
+        "qdr completion tcsh > ~/.qdr.csh      # and `source ~/.qdr.csh` in ~/.tcshrc",
+    )
+    completion.add_argument("shell", choices=SHELLS, help="which shell: bash, zsh or tcsh")
+    completion.set_defaults(front=front)
+    version = verb(
+        "version",
+        _version,
+        "the versions of qdr and its libraries, and the processor",
+        examples="qdr version\nqdr version --json    # for a report of a defect",
+    )
+    version.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _declare_restore(restore: Parser) -> None:
+    restore.add_argument("source", type=Path, metavar="IN", help="a picture, a folder or a video")
+    restore.add_argument("target", type=Path, metavar="OUT", help="of the same kind; the suffix chooses the format")
+    restore.add_argument("--task", help="use the packaged weights of lowlight, dehaze, derain or denoise")
+    restore.add_argument("--model", type=Path, help="use this ONNX file of `qdr export` or `qdr quantize` instead")
+    restore.add_argument("--engine", default="openvino", help="openvino, onnxruntime or tensorrt")
+    restore.add_argument("--precision", help="int8, fp32 or bf16 (default: int8 for a Q/DQ file, fp32 for others)")
+    restore.add_argument("--tile", default="auto", help="auto, none, or a side in pixels: bounds memory")
+    restore.add_argument("--force", action="store_true", help="replace what OUT already holds (never IN)")
+    restore.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+class ShowVersion(argparse.Action):
+    """`--version`: the version is looked up only when it is asked for."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(nargs=0, **options)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        from qdr.provenance import versions
+
+        print(f"qdr {versions()['qdr'] or '(not installed)'}")
+        parser.exit()
+
+
+def _version(options: argparse.Namespace) -> None:
+    from qdr.provenance import machine, versions
+
+    record = {"versions": versions(), "machine": machine()}
+    if options.json:
+        return print_json(record)
+    for name, number in record["versions"].items():
+        print(f"{name} {number or '(not installed)'}")
+    print(
+        f"{record['machine']['cpu']}: {', '.join(record['machine']['cpu_flags']) or 'no instruction set that matters here'}"
+    )
+
+
+def _completion(options: argparse.Namespace) -> None:
+    from qdr.verbs.completion import script
+
+    print(script(options.front, options.shell))
+
+
+def _release(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.restore import pretrained
+    from qdr.restore.release import release
+
+    for path in release(config.load(), options.into or pretrained.FOLDER):
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB, its card beside it")
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from qdr.restore.jobs import restore
+    from qdr.restore.restorer import Restorer
+
+    def open_model() -> Restorer:
+        return Restorer(options.task, options.model, options.engine, options.precision, options.tile)
+
+    outcome = restore(options.source, options.target, open_model, options.force)
+    if options.json:
+        failed = [{"file": path, "reason": reason} for path, reason in outcome.failed]
+        print_json({"target": options.target} | vars(outcome) | {"failed": failed})
+    else:
+        skipped = f", {outcome.skipped} already there (--force restores them again)" if outcome.skipped else ""
+        print(f"{options.target}: {outcome.restored} restored{skipped}")
+    if not outcome.exact:
+        print("qdr: note: this model sees the whole image, so tiles change its result (--tile none)", file=sys.stderr)
+    for _, reason in outcome.failed:
+        print(f"qdr: failed: {reason}", file=sys.stderr)
+    if outcome.failed:
+        print(f"qdr: {len(outcome.failed)} of {options.source} failed; the rest is done", file=sys.stderr)
+    return 1 if outcome.failed else 0
