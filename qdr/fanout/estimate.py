@@ -18,6 +18,7 @@ from torch import nn
 
 from qdr import ranks
 from qdr.config import Config
+from qdr.errors import QdrError
 from qdr.fanout.cells import Cells
 from qdr.methods import recipe as method
 from qdr.models.zoo import build_model
@@ -50,9 +51,16 @@ def kind(run: Run) -> str:
     return f"{recipe.model} {what}{'' if recipe.scratch or not recipe.trains else ', tuned'}{distils}"
 
 
-def seconds(config: Config, cells: Cells, measured: list[dict[str, Any]]) -> dict[Run, float]:
-    """What each cell takes, from the rows of `measure`."""
+def seconds(config: Config, cells: Cells, measured: list[dict[str, Any]], where: str) -> dict[Run, float]:
+    """What each cell takes, from the rows of `measure`; `where` they come from.
+
+    Raises:
+        QdrError: when a kind of step was not timed.
+    """
     step = {row["kind"]: float(row["seconds"]) for row in measured}
+    missing = sorted({kind(run) for run in cells} - step.keys())
+    if missing:
+        raise QdrError(f"{where} has no step time of {missing[0]!r}: run `qdr plan --profile {config.profile} --measure`")
     return {run: step[kind(run)] * _steps(config, run) for run in cells}
 
 

@@ -134,6 +134,7 @@ ROOFLINE: dict[str, Check] = {
     **dict.fromkeys(("macs", "bytes"), int),
     **dict.fromkeys(("microseconds", "gops", "peak_gops", "share"), _number),
 }
+STEPS: dict[str, Check] = {"kind": _text, "seconds": _number, "bytes": int, "device": _text, "threads": int}
 # Columns of latency.csv that came later: a file that was written before them lacks them all.
 LATER = list(LATENCY)[-5:]
 MEASURED = {
@@ -151,6 +152,7 @@ MEASURED = {
     "fps",
     "peak_rss_mib",
     *("end_to_end_median_ms", "end_to_end_p90_ms", "end_to_end_p99_ms", "psnr_to_fp32_db"),
+    *("seconds", "bytes"),
     *("microseconds", "gops", "peak_gops", "share"),
 }
 

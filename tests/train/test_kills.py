@@ -96,7 +96,5 @@ def test_killed_at_random_and_started_again_ends_with_the_same_bytes(project: Pa
         assert files == whole
         assert not list((paths.project_root() / "work" / "unfinished").glob("*.pt"))
         lost.append(after + rest - alone)
-        print(
-            f"{run.name}: killed after {after:.1f} of {alone:.1f} s, went on from step {at} of {STEPS}, lost {lost[-1]:.1f} s"
-        )
+        print(f"{run.name}: killed after {after:.1f} of {alone:.1f} s, on from step {at} of {STEPS}, lost {lost[-1]:.1f} s")
     print(f"{run.name}: {killed} kills, {killed} equal ends, median loss {sorted(lost)[KILLS // 2]:.1f} s")
