@@ -38,7 +38,7 @@ def fit(
     progress: Progress,
     title: str,
 ) -> Metrics:
-    """Train `model` in place and return the metrics of every logged step.
+    """Train `model` in place, on this process's device, and return the metrics of every logged step.
 
     Raises:
         QdrError: where the loss is not finite and the schedule's policy stops; a report lies beside the last state.
@@ -77,6 +77,7 @@ def fit(
                 progress.save(step + 1, metrics, *stateful)
             if signal:
                 raise Interrupted(signal)
+    model.cpu()
     return metrics
 
 
