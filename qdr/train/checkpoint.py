@@ -28,7 +28,7 @@ from typing import Any, TextIO
 import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from qdr import ranks
@@ -44,7 +44,7 @@ def save_run(folder: Path, model: nn.Module, metrics: Metrics, about: dict[str, 
     with replacing(folder) as temporary:
         temporary.mkdir()
         tensors = {key: value.contiguous() for key, value in model.state_dict().items()}
-        save_file(tensors, temporary / "model.safetensors")
+        (temporary / "model.safetensors").write_bytes(save(tensors))  # its own writer hides a full disk's errno
         lines = [json.dumps(line, sort_keys=True) for line in metrics]
         (temporary / "metrics.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         (temporary / "run.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -37,7 +37,7 @@ from qdr.train.optim import make_optimizer
 from qdr.train.plan import Run, list_runs, plan, teacher
 
 CALIBRATION_SIDE = 128
-CODE = ("models", "quant", "distill", "train", "data/loader.py", "seed.py")  # what decides a model's bits
+CODE = ("models", "quant", "distill", "train", "data/loader.py", "ranks.py", "seed.py")  # what decides a model's bits
 Model = tuple[nn.Module, list[dict[str, Any]]]
 
 
