@@ -106,8 +106,8 @@ def leak_check(config: Config, task: str) -> str:
     return (
         f"`qdr prepare {task}` compares every image of {tested} with those of `{source}` by a perceptual hash "
         f"(`qdr/data/leaks.py`) and stops where {THRESHOLD} or fewer of {SIDE * SIDE} bits differ, so that nothing is "
-        "trained on it. Of pairs the targets are compared. Not found: most crops of 5 % or more, and another photograph of "
-        "the same place."
+        "trained on it. Of pairs the targets are compared. Not found: most crops of 5 % or more, and "
+        "another photograph of the same place."
     )
 
 
