@@ -10,7 +10,7 @@ from pathlib import Path
 
 from qdr.errors import QdrError
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def size(count: float) -> str:
