@@ -28,17 +28,20 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read rows; every value is text.
+def read_rows(path: Path, *columns: str) -> list[dict[str, str]]:
+    """Read rows; every value is text. `columns` must be there, beside others.
 
     Raises:
-        QdrError: when the file is missing or damaged, a column is there twice or a row has too few or too many fields.
+        QdrError: when the file is missing or damaged, a column is missing or there twice, or a row has too few or too many
+            fields.
     """
     lines = csv.reader(io.StringIO(read_text(path, _MAKE, _GET), newline=""), strict=True)
     try:
         header = next(lines, [])
         if twice := [name for name in header if header.count(name) > 1]:
             raise QdrError(f"{path} has the column {twice[0]!r} twice: {_GET}")
+        if missing := [name for name in columns if name not in header]:
+            raise QdrError(f"{path} has no column {missing[0]!r}: it is of another version; {_GET}")
         rows = []
         for fields in lines:
             if fields and len(fields) != len(header):

@@ -26,6 +26,7 @@ from qdr.errors import QdrError
 ATTEMPTS = 3  # per address, each going on where the one before was cut
 PAUSE = 2.0  # seconds between them
 CHUNK = 2**16  # bytes; what is lost, at most, when the connection is cut
+_TAG = 1000  # bytes of a version
 TIMEOUT = (10, 60)  # seconds: to connect, between two chunks
 
 
@@ -80,8 +81,8 @@ def _transfer(url: str, part: Path) -> None:
     headers = {"Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
-        if _tag(part).is_file() and (version := _tag(part).read_text(encoding="ascii")):
-            headers["If-Range"] = version
+        if _tag(part).is_file() and (held := _tag(part).read_bytes()[:_TAG]):
+            headers["If-Range"] = held.decode("latin-1")
     try:
         answer = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
     except requests.RequestException as error:
@@ -94,10 +95,11 @@ def _transfer(url: str, part: Path) -> None:
             raise _Cut(f"{have} bytes were there, which is more than the file has")
         _refuse(answer, have)
         have = have if answer.status_code == 206 else 0
-        length = int(answer.headers.get("Content-Length", 0))
+        length = int(stated) if (stated := answer.headers.get("Content-Length", "0")).isdecimal() else 0
         ensure_space(part.parent, length, url)
         tag = answer.headers.get("ETag", "")
-        _tag(part).write_text(tag if tag.startswith('"') else answer.headers.get("Last-Modified", ""), encoding="ascii")
+        version = tag if tag.startswith('"') else answer.headers.get("Last-Modified", "")
+        _tag(part).write_text(version, encoding="latin-1", errors="ignore")
         _receive(answer, part, have, have + length)
     if (found := part.stat().st_size) < have + length:
         raise _Cut(f"the connection was cut after {found} of {have + length} bytes")
