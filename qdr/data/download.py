@@ -44,7 +44,12 @@ def download(urls: Sequence[str], target: Path, digest: str = "") -> str:
     Raises:
         QdrError: when the disk is full, or when no address gives the file; every failure is named.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with full_disk(f"writing {target}", "free space and run it again, which goes on where it stopped"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return _first(urls, target, digest)
+
+
+def _first(urls: Sequence[str], target: Path, digest: str) -> str:
     failures = []
     for url in urls:
         part = target.with_name(f"{target.name}.{hashlib.sha256(url.encode()).hexdigest()[:8]}.part")
@@ -116,9 +121,8 @@ def _refuse(answer: requests.Response, have: int) -> None:
 
 def _receive(answer: requests.Response, part: Path, have: int, total: int) -> None:
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
-    full = full_disk(f"writing {part}", "free space and run it again, which goes on where it stopped")
     bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
-    with full, bar, part.open("ab" if have else "wb") as file:
+    with bar, part.open("ab" if have else "wb") as file:
         task = bar.add_task(part.name.rsplit(".", 2)[0], total=total or None, completed=have)
         try:
             for chunk in answer.iter_content(CHUNK):

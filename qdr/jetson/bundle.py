@@ -43,6 +43,7 @@ from qdr.train.plan import Run
 
 ROOT = "qdr-jetson"
 LARGEST = 2**20  # bytes of a manifest
+_NO_BUNDLE: tuple[type[Exception], ...] = (*BROKEN, LookupError, QdrError)
 SIZES = ((256, 256), (512, 512))  # height, width
 IMAGES = 2
 RULES = {"batch": 1, "warm_up_ms": 1000, "duration_s": 5, "iterations": 200}
@@ -125,7 +126,7 @@ def read_manifest(archive: Path) -> tuple[dict[str, Any], str]:
                 raise ValueError(f"its manifest is no file, or has {member.size} bytes")
             text = inside.read()
             manifest = check_keys(json.loads(text), f"{archive}: its manifest", files=dict)
-    except (*BROKEN, LookupError, RecursionError, QdrError) as error:
+    except _NO_BUNDLE as error:
         raise QdrError(f"{archive} is not a bundle of `qdr jetson bundle`: {error}") from error
     return manifest, hashlib.sha256(text).hexdigest()
 
