@@ -98,7 +98,7 @@ def stale_metrics(profile: str) -> list[str]:
 def other_versions(profile: str) -> str:
     """The libraries that a profile's figures were drawn with, where others are installed; empty if none differs."""
     record = "provenance.json" if measured(profile) else "steps.json"
-    recorded = read_json(paths.results(profile) / record)["versions"]
+    recorded = read_json(paths.results(profile) / record, versions=dict)["versions"]
     pairs = [(name, recorded.get(name), version(name)) for name in DRAWN_WITH]
     return ", ".join(f"{name} {then} (here {now})" for name, then, now in pairs if then != now)
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from qdr.data.pairs import read_image
+from qdr.data.pairs import read_grey, read_image
 from qdr.report.quality import TASK_LABELS
 
 
@@ -45,9 +45,7 @@ def _show(axis: Axes, image: NDArray[np.float32], title: str) -> None:
 
 
 def _grey(path: Path) -> NDArray[np.float32]:
-    read_image(path)
-    with Image.open(path) as image:
-        return np.asarray(image.convert("L"), np.float32)
+    return np.asarray(read_grey(path), np.float32)
 
 
 def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
