@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     verb("detect", _detect, "measure what degradation and restoration do to a detector")
     verb("bench", _bench, "measure latency, each engine in processes of its own")
     verb("kernels", _kernels, "list what an INT8 engine has to do, kernel by kernel")
+    verb("graph", _graph, "list the quantized tensors of the INT8 model: bits, scales, shapes")
     jetson = verb("jetson", _jetson, "build and time TensorRT engines here, or record why not; or bundle them for a Jetson")
     _add_jetson_verbs(jetson)
     _add_results_verbs(verbs.add_parser("results", help="results made elsewhere: import"))
@@ -87,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
     report = verb(
         "report", _report, "draw tables and figures from results/, write its numbers into pages, or check them all"
     )
-    report.add_argument("what", choices=["tables", "figures", "speed", "texts", "verify"])
+    report.add_argument("what", choices=["tables", "figures", "speed", "site", "texts", "verify"])
     report.add_argument("--profile", help="default: the active one; for texts and verify: all")
     _add_compare(verb("compare", _compare, "what changed between two sets of results: quality, parity, training, speed"))
     release = verb("release", _release, "pack the trained models of the active profile as the weights that come with qdr")
@@ -317,6 +318,13 @@ def _kernels(_: argparse.Namespace) -> None:
     write_kernels(config.load())
 
 
+def _graph(_: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.report.graph import write_graph
+
+    write_graph(config.load())
+
+
 def _jetson_bundle(options: argparse.Namespace) -> None:
     from qdr import config
     from qdr.jetson.bundle import write_bundle
@@ -364,6 +372,11 @@ def _report(options: argparse.Namespace) -> None:
     if options.what == "tables":
         tables.write_quality(active, results, paths.tables(active.profile))
         metrics.write_quality(results, results)
+    elif options.what == "site":
+        from qdr.report.site import write_site
+
+        write_site(active, results, paths.site(active.profile))
+        print(f"open {paths.site(active.profile) / 'index.html'}")
     elif options.what == "figures":
         figures.write_quality(active, results, paths.figures(active.profile))
     else:

@@ -135,6 +135,11 @@ def figures(profile: str) -> Path:
     return project_root() / "figures" / profile
 
 
+def site(profile: str) -> Path:
+    """The report of a profile as a folder of web pages."""
+    return project_root() / "work" / "site" / profile
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target` (file or folder) that replaces it only if the block ends well.
