@@ -43,7 +43,7 @@ def write_graph(config: Config) -> None:
 
 
 def tensors(path: Path, side: int) -> list[dict[str, Any]]:
-    """A row per quantized tensor of an ONNX file, in the order of the file; shapes are those of an image of `side` pixels."""
+    """A row per quantized tensor of an ONNX file, in its order; shapes are those of a square image of `side` pixels."""
     model = onnx.load(path)
     graph, known = Graph(model), shapes(model, side, side)
     nodes = [node for node in graph.nodes if node.op_type == DEQUANTIZE]

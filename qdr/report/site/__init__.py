@@ -22,7 +22,7 @@ from plotly.offline import get_plotlyjs
 
 from qdr.config import Config
 from qdr.paths import replacing
-from qdr.report.site.catalogue import SECTIONS
+from qdr.report.site.catalogue import SECTIONS, Section
 from qdr.report.site.parts import Chart, Gallery, Given, Made, make
 from qdr.report.site.sources import MADE_BY, measure, record
 from qdr.report.tables.table import Bold, Table
@@ -41,7 +41,9 @@ def write_site(config: Config, results: Path, output: Path) -> None:
     given = Given(config, results)
     made = [(section, [found for piece in section.pieces if (found := make(piece, given))]) for section in SECTIONS]
     page = _environment().get_template("index.html")
-    text = page.render(config=config, given=given, sections=made, command=MADE_BY.get(config.profile, "dvc repro"), paper=PAPER)
+    text = page.render(
+        config=config, given=given, sections=made, command=MADE_BY.get(config.profile, "dvc repro"), paper=PAPER
+    )
     with replacing(output) as folder:
         folder.mkdir()
         (folder / "index.html").write_text(text, encoding="utf-8")
@@ -89,6 +91,6 @@ def groups(table: Table) -> list[list[list[str]]]:
     return [list(rows) for filled, rows in groupby(table.rows, key=bool) if filled]
 
 
-def _pictures(made: list[tuple[object, list[Made]]]) -> list[str]:
+def _pictures(made: list[tuple[Section, list[Made]]]) -> list[str]:
     galleries = [found.content for _, pieces in made for found in pieces if isinstance(found.content, Gallery)]
     return [picture.file for content in galleries for shot in content.shots for picture in shot.pictures]

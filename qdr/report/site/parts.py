@@ -47,6 +47,11 @@ class Given:
         """The kind of test sets that is shown first: real images where there are any."""
         return self.quality.kinds()[0]
 
+    @property
+    def other(self) -> str | None:
+        """The other kind, where both have rows."""
+        return next(iter(self.quality.kinds()[1:]), None)
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -59,12 +64,12 @@ class Panel:
 
 @dataclass(frozen=True)
 class Chart:
-    """Panels side by side under one legend of (name, colour)."""
+    """Panels under one legend of (name, colour), at most so many in a row."""
 
     caption: str
     panels: list[Panel]
     legend: list[tuple[str, str]] = field(default_factory=list)
-    wide: bool = False
+    columns: int = 4
 
 
 @dataclass(frozen=True)
@@ -95,13 +100,12 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """A number beside a claim: what it is of, its value with its interval, and whether it was measured."""
+class Findings:
+    """Numbers beside a claim, of one kind: (of what, value, interval) each."""
 
-    what: str
-    value: str
-    interval: str
+    title: str
     measured: bool
+    rows: list[tuple[str, str, str]]
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class Claim:
 
     said: str
     about: str
-    findings: list[Finding]
+    findings: list[Findings]
     remark: str
 
 
@@ -128,6 +132,7 @@ class Piece:
         verb: the command that draws the same for the paper, `qdr report <verb>`.
         draw: makes the content; None where the results have nothing of the kind.
         how: the protocol, in a sentence.
+        also: what else it reads, where it is there.
     """
 
     name: str
@@ -136,19 +141,26 @@ class Piece:
     verb: str
     draw: Callable[[Given], Content | None]
     how: str = ""
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Made:
-    """A piece with its content, or the files that it lacks."""
+    """A piece with its content and the files that were read for it, or those that it lacks."""
 
     piece: Piece
     content: Content | None
-    lacking: list[str] = field(default_factory=list)
+    read: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
 
 
 def make(piece: Piece, given: Given) -> Made | None:
     """Draw a piece; None where the results have nothing of the kind."""
-    lacking = [name for name in piece.files if not (given.folder / name).exists()]
-    content = None if lacking else piece.draw(given)
-    return Made(piece, content, lacking) if lacking or content is not None else None
+    lacking = tuple(name for name in piece.files if not (given.folder / name).exists())
+    if lacking:
+        return Made(piece, None, lacking=lacking)
+    content = piece.draw(given)
+    if content is None or (isinstance(content, Table) and not content.rows):
+        return None
+    read = (*piece.files, *(name for name in piece.also if (given.folder / name).exists()))
+    return Made(piece, content, read)

@@ -29,7 +29,9 @@ def _shot(given: Given, task: str) -> Shot:
     for name in PANELS:
         if not (folder / f"{name}.png").is_file():
             continue
-        note = "clean" if name == "target" else f"{psnr(read_image(folder / f'{name}.png'), target, protocol(PROTOCOL)):.2f} dB"
+        note = (
+            "clean" if name == "target" else f"{psnr(read_image(folder / f'{name}.png'), target, protocol(PROTOCOL)):.2f} dB"
+        )
         pictures.append(Picture(name, _label(name), note, f"samples/{task}/{name}.png"))
     return Shot(task, TASK_LABELS[task], pictures)
 

@@ -76,7 +76,9 @@ def _peaks(machine: dict[str, Any]) -> dict[str, Any]:
     threads, units = str(machine["threads"]), {"gops": "GOPS", "gbs": "GB/s"}
     named = {kind: kind.rpartition("_") for kind in machine["peaks"]}
     return {
-        f"{what.upper() if unit == 'gops' else what} peak ({units[unit]}, {threads} threads)": machine["peaks"][kind][threads]
+        f"{what.upper() if unit == 'gops' else what} peak ({units[unit]}, {threads} threads)": machine["peaks"][kind][
+            threads
+        ]
         for kind, (what, _, unit) in named.items()
     }
 

@@ -35,7 +35,7 @@ def gates(given: Given) -> Chart | None:
             if level == 0:
                 panels.append(_panel(f"{name}: true degradation", small))
             panels.append(_panel(f"{name}: gate at 1/{4 << level}, r = {correlation(gate, small):+.2f}", gate))
-    return Chart(CAPTION, panels) if panels else None
+    return Chart(CAPTION, panels, columns=3) if panels else None
 
 
 def _panel(title: str, image: NDArray[np.float32]) -> Panel:

@@ -32,7 +32,7 @@ def sensitivity(given: Given) -> Chart:
         figure = plain(traces, xaxis=x, yaxis=axis("PSNR lost (dB)"), barmode="overlay", height=340, bargap=0.15)
         panels.append(Panel(f"{task}, {scheme}", words, figure))
     caption = "PSNR lost when one layer alone is quantized after training and all others stay FP32, validation scenes."
-    return Chart(caption, panels, list(COLOUR.items()), wide=True)
+    return Chart(caption, panels, list(COLOUR.items()), columns=2)
 
 
 def _bars(rows: pd.DataFrame, kind: str, colour: str) -> go.Bar:
@@ -61,10 +61,10 @@ def roofline(given: Given) -> Chart:
         words = f"Roofline at {side}x{side}: INT8 convolutions reach {shares.min():.2f} to {shares.max():.2f} of the peak"
         panels.append(Panel(f"{side}x{side}", words, plain(traces, xaxis=x, yaxis=y, height=380)))
     caption = (
-        f"Every convolution against the measured limit of {machine['cpu']}, OpenVINO, {machine['threads']} threads. Area: share "
-        "of the model's time. Full line: what the cache feeds, dotted: what memory feeds, up to the peak."
+        f"Every convolution against the measured limit of {machine['cpu']}, OpenVINO, {machine['threads']} threads. Area: "
+        "share of the model's time. Full line: what the cache feeds, dotted: what memory feeds, up to the peak."
     )
-    return Chart(caption, panels, [(name, colour) for name, colour, _ in KINDS.values()], wide=True)
+    return Chart(caption, panels, [(name, colour) for name, colour, _ in KINDS.values()], columns=2)
 
 
 def _limits(peaks: dict[str, dict[str, float]], threads: str, precision: str) -> list[go.Scatter]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import html
 import json
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import plotly.graph_objects as go
@@ -46,6 +48,20 @@ def plain(traces: list[Any], **layout: Any) -> Json:
 def axis(title: str, **options: Any) -> Json:
     """An axis with its title."""
     return {"title": {"text": title, "standoff": 8}, "automargin": True, "zeroline": False} | options
+
+
+def logarithmic(title: str, values: Iterable[float]) -> Json:
+    """A logarithmic axis with whole labels at 1, 2 and 5, or at powers of ten where there are many of those.
+
+    >>> logarithmic("", [0.03, 0.4])["ticktext"]
+    ['0.02', '0.05', '0.1', '0.2', '0.5']
+    """
+    found = [value for value in values if value == value and value > 0]
+    low, high = (math.log10(end) for end in (min(found, default=1), max(found, default=1)))
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    ticks = [float(f"{step}e{power}") for power in powers for step in ((1, 2, 5) if high - low < 2.5 else (1,))]
+    near = [tick for tick in ticks if low - 0.35 <= math.log10(tick) <= high + 0.35]
+    return axis(title, type="log", tickvals=near, ticktext=[f"{tick:g}" for tick in near])
 
 
 def rounded(values: Any, digits: int = 5) -> list[float | None]:

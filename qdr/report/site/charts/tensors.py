@@ -9,12 +9,24 @@ import plotly.graph_objects as go
 
 from qdr.report.load import GRAPH, load
 from qdr.report.quality import TASK_LABELS, label
-from qdr.report.site.charts.look import BLUE, INT8, axis, plain, rounded, say
+from qdr.report.site.charts.look import BLUE, INT8, axis, logarithmic, plain, rounded, say
 from qdr.report.site.parts import Chart, Given, Panel
 from qdr.report.tables.table import Table
 
 COLOURS = {"activations": INT8, "weights": BLUE}
-HEADER = ["Position", "Tensor", "Kind", "Operators", "Computed from", "Bits", "Scales", "Smallest", "Median", "Largest", "Shape"]
+HEADER = [
+    "Position",
+    "Tensor",
+    "Kind",
+    "Operators",
+    "Computed from",
+    "Bits",
+    "Scales",
+    "Smallest",
+    "Median",
+    "Largest",
+    "Shape",
+]
 
 
 def graph_table(given: Given) -> Table:
@@ -30,8 +42,8 @@ def graph_table(given: Given) -> Table:
     name = f"{label(str(first['method']))} {first['bits']}"
     caption = f"Quantized tensors of {name}, {TASK_LABELS[str(first['task'])]}, in the order of the exported Q/DQ file."
     notes = [
-        "A value is scale x integer, zero point 0. Computed from: the quantized tensors above; what lies between is not rounded. "
-        "Shapes: of weights out x in x height x width, of activations batch x channels x height x width."
+        "A value is scale x integer, zero point 0. Computed from: the quantized tensors above; what lies between is not "
+        "rounded. Shapes: of weights out x in x height x width, of activations batch x channels x height x width."
     ]
     return Table("graph", caption, HEADER, rows, notes)
 
@@ -47,10 +59,11 @@ def graph_chart(given: Given) -> Chart:
         Panel("Scales", f"Scales of {words}", _scales(frame)),
     ]
     caption = (
-        "Above: quantized activations in the order they are computed, by the height of the tensor; a line joins a tensor with what "
-        "it is computed from, the arcs are skip connections. Below: the scale of every tensor; a bar spans those of its channels."
+        "First: quantized activations in the order they are computed, by the height of the tensor; a line joins a tensor "
+        "with what it is computed from, the arcs are skip connections. Second: the scale of every tensor; a bar spans those "
+        "of its channels."
     )
-    return Chart(caption, panels, list(COLOURS.items()), wide=True)
+    return Chart(caption, panels, list(COLOURS.items()), columns=2)
 
 
 def _network(rows: pd.DataFrame) -> dict[str, Any]:
@@ -66,11 +79,14 @@ def _network(rows: pd.DataFrame) -> dict[str, Any]:
             x, y = zip(*path, strict=True)
             traces.append(go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip"))
     texts = [
-        f"{say(row['tensor'])}<br>{say(row['operator'])}<br>{row['width']} bits, scale {row['scale_median']:.3g}<br>{row['shape']}"
+        f"{say(row['tensor'])}<br>{say(row['operator'])}<br>{row['width']} bits, scale {row['scale_median']:.3g}"
+        f"<br>{say(row['shape'])}"
         for row in rows.to_dict("records")
     ]
     marker = {"size": 12, "color": INT8, "line": {"width": 1, "color": "white"}}
-    traces.append(go.Scatter(x=list(range(len(names))), y=heights, mode="markers", marker=marker, text=texts, hoverinfo="text"))
+    traces.append(
+        go.Scatter(x=list(range(len(names))), y=heights, mode="markers", marker=marker, text=texts, hoverinfo="text")
+    )
     ticks = sorted(set(heights))
     y_axis = axis("height (pixels)", type="log", tickvals=ticks, ticktext=[str(tick) for tick in ticks])
     return plain(traces, xaxis=axis("quantized activation, in order"), yaxis=y_axis, height=320)
@@ -90,4 +106,9 @@ def _scales(frame: pd.DataFrame) -> dict[str, Any]:
         how = {"mode": "markers", "marker": {"color": colour, "size": 7}, "text": texts, "hoverinfo": "text"}
         x = rows["position"].tolist()
         traces.append(go.Scatter(x=x, y=rounded(rows["scale_median"]), error_y=reach, name=kind, **how))
-    return plain(traces, xaxis=axis("tensor, in order"), yaxis=axis("scale", type="log"), height=320)
+    return plain(
+        traces,
+        xaxis=axis("tensor, in order"),
+        yaxis=logarithmic("scale", [*frame["scale_min"], *frame["scale_max"]]),
+        height=320,
+    )

@@ -13,7 +13,7 @@ from qdr.report.figures.error_growth import MOST
 from qdr.report.figures.training import WINDOW, by_step, pull_ratio, smooth
 from qdr.report.load import FEATURES, TRAINING, load
 from qdr.report.quality import TASK_LABELS, label
-from qdr.report.site.charts.look import axis, plain, rounded, say, shade
+from qdr.report.site.charts.look import axis, logarithmic, plain, rounded, say, shade
 from qdr.report.site.parts import Chart, Given, Panel
 
 Lines = dict[str, "pd.Series[float]"]
@@ -36,10 +36,10 @@ def tug_of_war(bits: str) -> Callable[[Given], Chart | None]:
             pull = {method: smooth(pull_ratio(table)) for method, table in logged.items()}
             name, y = TASK_LABELS[task], axis("cosine of the two gradients", range=[-0.55, 0.55])
             panels.append(_panel(f"{name}: direction", cosine, axis("step"), y | {"zeroline": True}))
-            panels.append(_panel(f"{name}: strength", pull, axis("step"), axis("distillation / reconstruction", type="log")))
+            panels.append(_panel(f"{name}: strength", pull, axis("step"), _log("distillation / reconstruction", pull)))
         caption = (
             f"Gradients at the bottleneck while {bits} trains, mean of {WINDOW} measurements. Direction: cosine between "
-            "distillation's and reconstruction's, negative where they oppose each other. Strength: the ratio of the weighted two."
+            "distillation's and reconstruction's, negative where they oppose each other. Strength: their weighted ratio."
         )
         return Chart(caption, panels, _legend(methods)) if panels else None
 
@@ -63,9 +63,11 @@ def error_growth(bits: str) -> Callable[[Given], Chart | None]:
             levels = rows.drop_duplicates("place").sort_values("place")["level"].tolist()
             means = {method: rows[rows["method"] == method].groupby("place")["value"].mean() for method in methods}
             lines = {method: mean.set_axis([levels[int(place)] for place in mean.index]) for method, mean in means.items()}
-            y = axis("|quantized - FP32| / |FP32|", type="log")
+            y = _log("|quantized - FP32| / |FP32|", lines)
             panels.append(_panel(TASK_LABELS[task], lines, axis("", type="category", tickangle=-40), y))
-        caption = f"Relative error of the features of {bits} models under fake quantization, from the first level to the output."
+        caption = (
+            f"Relative error of the features of {bits} models under fake quantization, from the first level to the output."
+        )
         return Chart(caption, panels, _legend(methods))
 
     return draw
@@ -84,6 +86,10 @@ def _panel(title: str, lines: Lines, x: dict[str, Any], y: dict[str, Any]) -> Pa
     ]
     ends = "; ".join(f"{label(method)} ends at {float(series.iloc[-1]):.3g}" for method, series in lines.items())
     return Panel(title, f"{title}: {ends}", plain(traces, xaxis=x, yaxis=y, hovermode="x"))
+
+
+def _log(title: str, lines: Lines) -> dict[str, Any]:
+    return logarithmic(title, (float(value) for series in lines.values() for value in series))
 
 
 def _legend(methods: list[str]) -> list[tuple[str, str]]:
