@@ -137,6 +137,11 @@ def figures(profile: str) -> Path:
     return project_root() / "figures" / profile
 
 
+def site(profile: str) -> Path:
+    """The report of a profile as a folder of web pages."""
+    return project_root() / "work" / "site" / profile
+
+
 WRITE_ERRORS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 

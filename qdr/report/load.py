@@ -135,6 +135,21 @@ ROOFLINE: dict[str, Check] = {
     **dict.fromkeys(("microseconds", "gops", "peak_gops", "share"), _number),
 }
 STEPS: dict[str, Check] = {"kind": _text, "seconds": _number, "bytes": int, "device": _text, "threads": int}
+GRAPH: dict[str, Check] = {
+    "task": _one_of(*TASKS),
+    "method": _method,
+    "bits": _one_of(*BITS),
+    "position": int,
+    "tensor": _text,
+    "kind": _one_of("weights", "activations"),
+    "operator": _text,
+    "inputs": _text,
+    "width": int,
+    "granularity": _one_of("channel", "tensor"),
+    "scales": int,
+    **dict.fromkeys(("scale_min", "scale_median", "scale_max"), _number),
+    "shape": _text,
+}
 # Columns of latency.csv that came later: a file that was written before them lacks them all.
 LATER = list(LATENCY)[-5:]
 MEASURED = {
@@ -154,6 +169,7 @@ MEASURED = {
     *("end_to_end_median_ms", "end_to_end_p90_ms", "end_to_end_p99_ms", "psnr_to_fp32_db"),
     *("seconds", "bytes"),
     *("microseconds", "gops", "peak_gops", "share"),
+    *("scale_min", "scale_median", "scale_max"),
 }
 
 
