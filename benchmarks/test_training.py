@@ -78,8 +78,11 @@ def test_saving_a_state(perf: Check, tmp_path: Path) -> None:
     once, stateful = training("qdr")
     once()
     progress = Progress(tmp_path / "state.pt", "fingerprint")
-    name = f"train: saving a state over plain FP32 step, {KIND}"
-    perf(name, lambda: progress.save(1, [], *stateful), step("fp32", plain=True), 12)
+
+    def save() -> None:
+        progress.save(1, [], *stateful)
+
+    perf(f"train: saving a state over plain FP32 step, {KIND}", save, step("fp32", plain=True), 12)
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("brevitas"), reason="brevitas is not installed (extra `brevitas`)")

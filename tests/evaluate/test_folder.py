@@ -54,7 +54,6 @@ def test_targets_do_not_matter_without_labels_and_matter_with_them(pairs: Path, 
     ],
 )
 def test_mistakes(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str) -> None:
-    main(TEACH)
     assert quantize(pairs, tmp_path / "student.onnx", *more) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "student.onnx").exists()

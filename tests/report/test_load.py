@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from qdr import config
 from qdr.errors import QdrError
 from qdr.report.load import (
     CENSUS,
@@ -19,6 +20,7 @@ from qdr.report.load import (
     TRAINING,
     load,
 )
+from qdr.report.plan import read_plan
 from qdr.rows import read_json, read_rows, write_rows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,10 +39,11 @@ SCHEMAS = {
     "roofline": ROOFLINE,
 }
 SINCE = {"detection", "roofline", "census"}  # results of before their stage have none
-PROFILES = [path.name for path in (ROOT / "results").iterdir() if path.is_dir()]
+MEASURED = [path.parent.name for path in (ROOT / "results").glob("*/quality.csv")]
+PLANNED = [path.parent.name for path in (ROOT / "results").glob("*/steps.csv")]
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", MEASURED)
 @pytest.mark.parametrize(("name", "schema"), SCHEMAS.items())
 def test_the_committed_results_fit_their_schema(profile: str, name: str, schema: dict[str, object]) -> None:
     path = ROOT / "results" / profile / f"{name}.csv"
@@ -101,3 +104,10 @@ def test_latency_of_before_it_was_measured_end_to_end(results: Path) -> None:
     write_rows(path, [{name: value for name, value in row.items() if name != LATER[0]} for row in rows])
     with pytest.raises(QdrError, match="has columns"):
         load(path, LATENCY)
+
+
+@pytest.mark.parametrize("profile", PLANNED)
+def test_the_committed_step_times_fit_their_schema_and_the_profile(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    plan = read_plan(config.load(config.profile_path(profile)))
+    assert plan.hours(1) >= plan.hours(2) >= plan.longest

@@ -17,9 +17,10 @@ from qdr.report import figures, metrics, tables, texts, verify
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = ("smoke/quality/summary", "smoke/speed/latency")
 PROFILES = sorted(path.name for path in (ROOT / "results").iterdir() if path.is_dir())
+MEASURED = [name for name in PROFILES if (ROOT / "results" / name / "quality.csv").is_file()]
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", MEASURED)
 def test_committed_tables_come_from_results_alone(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert verify.stale_tables(profile) == []
