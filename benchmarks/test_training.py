@@ -7,6 +7,7 @@ autocast where the processor has the instructions.
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from qdr.models.zoo import build_model
 from qdr.provenance import has_bf16
 from qdr.quant.prepare import calibrate, prepare
 from qdr.seed import seed_everything
+from qdr.train.checkpoint import Progress
 from qdr.train.objective import Objective
 from qdr.train.optim import make_optimizer
 
@@ -27,6 +29,11 @@ KIND = "bf16" if has_bf16() else "fp32"
 
 def step(method: str, plain: bool = False) -> Work:
     """One optimizer step of a method on random patches; `plain` is FP32 in the default memory format."""
+    return training(method, plain)[0]
+
+
+def training(method: str, plain: bool = False) -> tuple[Work, tuple[nn.Module, nn.Module, torch.optim.Optimizer]]:
+    """A step as above, and what it trains: network, objective and optimizer."""
     settings, recipe = config.load(), catalogue()[method]
     seed_everything(0, 1)
     patch = settings.tune.patch
@@ -50,7 +57,7 @@ def step(method: str, plain: bool = False) -> Work:
         optimizer.step()
         count += 1
 
-    return run
+    return run, (student, objective, optimizer)
 
 
 def _network(name: str) -> nn.Module:
@@ -64,6 +71,15 @@ def _network(name: str) -> nn.Module:
 @pytest.mark.parametrize("method", ["qat", "qdr"])
 def test_step(perf: Check, method: str) -> None:
     perf(f"train: {method.upper()} step over plain FP32, {KIND}", step(method), step("fp32", plain=True), 12)
+
+
+def test_saving_a_state(perf: Check, tmp_path: Path) -> None:
+    """Saved every 100 steps (the profile's `tune`), two steps are 2 % of the time between."""
+    once, stateful = training("qdr")
+    once()
+    progress = Progress(tmp_path / "state.pt", "fingerprint")
+    name = f"train: saving a state over plain FP32 step, {KIND}"
+    perf(name, lambda: progress.save(1, [], *stateful), step("fp32", plain=True), 12)
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("brevitas"), reason="brevitas is not installed (extra `brevitas`)")

@@ -86,12 +86,11 @@ def _indent_of_text(made: list[str]) -> int:
 def _escaped(line: str) -> str:
     pieces = re.split(r"(``[^`]*``|`[^`]*`)", line)
     for place, piece in enumerate(pieces):
-        if piece.startswith("``"):
-            continue
-        if piece.startswith("`") and len(piece) > 1:
-            pieces[place] = f"`{piece}`" + "\\ " * bool(re.match(r"\w", pieces[place + 1]))
-        else:
+        if place % 2 == 0:
             pieces[place] = re.sub(r"([*|\\])|(?<=\w)_(?=\W|$)", lambda found: "\\" + found[0], piece)
+        elif not piece.startswith("``"):
+            follows = re.match(r"\w", pieces[place + 1])  # a letter right behind a literal has to be parted from it
+            pieces[place] = f"`{piece}`" + ("\\ " if follows else "")
     return "".join(pieces)
 
 

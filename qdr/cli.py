@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
 from qdr.errors import QdrError
-from qdr.verbs import data, measure, report, train, use
+from qdr.verbs import data, many, measure, report, train, use
 from qdr.verbs.parser import Front
 
 ABOUT = "Quantization-aware Distilled Restoration: benchmark suite and reference implementation."
@@ -22,7 +23,7 @@ EXIT_CODES = """exit codes:
        or `qdr compare --fail-on` found what it was to fail on
   2    a mistake in the command, the input or the environment: one line on stderr says what and
        what to do (QDR_TRACEBACK=1 shows the traceback)
-  130  interrupted: run the same command again to go on"""
+  130  interrupted by Ctrl-C (143: by SIGTERM): run the same command again to go on"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,16 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"qdr: error: {error.filename or 'file system'}: {error.strerror}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("qdr: interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
+        return 128 + getattr(error, "signal", signal.SIGINT)
 
 
 def parser() -> Front:
     """The command line, in the order of the pipeline."""
     front = Front(ABOUT, EXIT_CODES)
     front.add_argument("--version", action=use.ShowVersion, help="show the version")
-    for group in (data, train, measure, report, use):
+    for group in (data, train, many, measure, report, use):
         group.declare(front)
     return front
 

@@ -20,6 +20,7 @@ from qdr.strict import build, read_yaml
 TASKS = ("lowlight", "dehaze", "derain", "denoise")
 SCENES = "scenes"  # training on procedural scenes instead of a source
 DETECTORS = {"procedural": ("centre",), "voc": ("yolox_nano", "nanodet_m", "FastestDet")}
+_COUNTS = ("steps", "batch", "patch", "log_every", "save_every", "accumulate")
 BITS = ("FP32", "W8A8", "W6A6", "W4A8", "W4A4")
 
 
@@ -74,7 +75,9 @@ class ModelConfig:
 class TrainConfig:
     """One training schedule: AdamW, linear warm-up, cosine decay to zero, patches in pixels.
 
-    `bf16` allows bfloat16 autocast; it is used where the processor has instructions for it.
+    `bf16` allows bfloat16 autocast; it is used where the processor has instructions for it. `batch` is of a step, over all
+    processes; each works its share off in `accumulate` pieces. `on_nonfinite` says what to do with a step whose loss or
+    gradients are not finite: "stop", or "skip" it and count.
     """
 
     steps: int
@@ -87,6 +90,8 @@ class TrainConfig:
     log_every: int
     save_every: int
     seed: int
+    accumulate: int = 1
+    on_nonfinite: str = "stop"
 
 
 @dataclass(frozen=True)
@@ -223,7 +228,10 @@ def _check(config: Config) -> None:
         "bench.repeats": config.bench.repeats,
     }
     for name, schedule in (("fp32", config.fp32), ("tune", config.tune)):
-        positive |= {f"{name}.{key}": getattr(schedule, key) for key in ("steps", "batch", "patch", "log_every")}
+        positive |= {f"{name}.{key}": getattr(schedule, key) for key in _COUNTS}
+        check_choice(f"{name}.on_nonfinite", schedule.on_nonfinite, ("stop", "skip"))
+        if schedule.batch % max(1, schedule.accumulate):
+            raise QdrError(f"{name}.batch ({schedule.batch}) must be a multiple of accumulate ({schedule.accumulate})")
     for key, value in positive.items():
         if value < 1:
             raise QdrError(f"{key} must be at least 1, got {value}")

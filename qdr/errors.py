@@ -15,6 +15,14 @@ class QdrError(Exception):
     """A mistake in the input or the environment, with its remedy, on one line."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the work, which was saved: the same command goes on."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Describe the valid choices for `name`, the nearest first.
 

@@ -11,11 +11,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-import yaml
-
 from qdr.errors import QdrError, check_choice
 from qdr.paths import project_root
-from qdr.strict import build, read_yaml
+from qdr.strict import build, parse_yaml, read_yaml
 
 SCRATCH = "scratch"
 NONE = "none"
@@ -90,7 +88,7 @@ def _vary(path: Path, method: str) -> Recipe:
     if not changes:
         return base
     pairs = [change.partition("=") for change in changes.split(",")]
-    changed = vars(base) | {key: yaml.safe_load(value) for key, _, value in pairs}
+    changed = vars(base) | {key: parse_yaml(value, f"{method}: {value!r}") for key, _, value in pairs}
     varied = build(Recipe, changed | {"label": f"{base.label} ({changes})"}, method)
     _check(method, varied, methods)
     return varied

@@ -6,7 +6,9 @@ All paths are relative to the project root: the nearest folder at or above the w
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -135,6 +137,14 @@ def figures(profile: str) -> Path:
     return project_root() / "figures" / profile
 
 
+def site(profile: str) -> Path:
+    """The report of a profile as a folder of web pages."""
+    return project_root() / "work" / "site" / profile
+
+
+WRITE_ERRORS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target` (file or folder) that replaces it only if the block ends well.
@@ -148,19 +158,59 @@ def replacing(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
-        raise QdrError(f"cannot write {target}: {error.strerror}; check permissions and free space") from error
+        raise _unwritable(target, error) from error
     try:
         temporary = holder / target.name
         yield temporary
-        if target.is_dir() and not target.is_symlink():
-            target.rename(holder / "old")
-        os.replace(temporary, target)
+        _exchange(temporary, target, holder / "old")
+    except QdrError:
+        raise
     except OSError as error:
-        if error.errno in _WRITE_ERRORS:
-            raise QdrError(f"cannot write {target}: {error.strerror}; check permissions and free space") from error
+        if error.errno in WRITE_ERRORS:
+            raise _unwritable(target, error) from error
+        raise
+    except Exception as error:  # writers in other languages (torch, safetensors) raise what is no OSError
+        if (reason := _said(error) or _no_room(holder)) is not None:
+            raise _unwritable(target, reason) from error
         raise
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 
 
-_WRITE_ERRORS = frozenset({13, 28, 30, 122})  # EACCES, ENOSPC, EROFS, EDQUOT
+def _unwritable(target: Path, error: OSError) -> QdrError:
+    return QdrError(f"cannot write {target}: {error.strerror}; check permissions and free space, then run it again")
+
+
+def _exchange(temporary: Path, target: Path, aside: Path) -> None:
+    """Put `temporary` in the place of `target`; a folder, which cannot be replaced in one step, comes back if that fails."""
+    if not target.is_dir() or target.is_symlink():
+        os.replace(temporary, target)
+        return
+    target.rename(aside)
+    try:
+        os.replace(temporary, target)
+    except BaseException:
+        aside.rename(target)
+        raise
+
+
+def _said(error: Exception) -> OSError | None:
+    """The system's reason that a library in Rust puts into its message."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    number = int(found[1]) if found else 0
+    return OSError(number, os.strerror(number)) if number in WRITE_ERRORS else None
+
+
+def _no_room(holder: Path) -> OSError | None:
+    """Why nothing can be added to what was being written, or None if something can."""
+    for path in holder.rglob("*"):
+        if path.is_file():
+            try:
+                with path.open("ab") as file:
+                    file.write(bytes(_BLOCK))
+            except OSError as error:
+                return error
+    return None
+
+
+_BLOCK = 2**16  # bytes

@@ -1,6 +1,8 @@
-"""Plain data to frozen dataclasses, strictly: the one reader behind params.yaml and methods.yaml.
+"""Plain data to frozen dataclasses, strictly: the one reader behind params.yaml, methods.yaml and claims.yaml.
 
 It refuses unknown keys (naming the nearest), missing keys without a default and values of the wrong type, and says where.
+YAML is read by the safe loader, which makes plain data only. Refused besides: a key that is there twice, of which YAML's
+own reader keeps the last in silence, and aliases, with which a few lines can stand for more than fits in memory.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any, TypeVar
 import yaml
 
 from qdr.errors import QdrError, nearest
+from qdr.files import read_text
 
 T = TypeVar("T")
 
@@ -41,13 +44,41 @@ def build(cls: type[T], data: object, where: str = "") -> T:
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file (safe loader)."""
+    """The content of a YAML file.
+
+    Raises:
+        QdrError: when it is missing, too large or not the plain YAML that is read here.
+    """
+    return parse_yaml(read_text(path, damaged="write it anew", largest=_LARGEST), str(path))
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """The content of YAML text; `where` is how messages call it."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise QdrError(f"{path} does not exist") from error
-    except yaml.YAMLError as error:
-        raise QdrError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        return yaml.load(text, _Plain)
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:  # 0x_, the 31st of February, ten thousand [
+        raise QdrError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+_LARGEST = 2**20  # bytes; the largest of ours has less than 2**15
+
+
+class _Plain(yaml.SafeLoader):
+    """The safe loader without aliases and without a key twice."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "aliases are not read here", mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} is there twice", key.start_mark)
+            seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
@@ -64,9 +95,11 @@ def _value(kind: Any, value: Any, where: str) -> Any:
             raise QdrError(f"{where} must be a mapping, got {value!r}")
         inner = typing.get_args(kind)[1]
         return {str(key): _value(inner, item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(kind, types.UnionType):
+        return None if value is None else _value(next(k for k in typing.get_args(kind) if k is not type(None)), value, where)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if isinstance(kind, types.UnionType) or type(value) is not kind:
+        value = float(value) if abs(value) < 2**1000 else math.inf
+    if type(value) is not kind:
         raise QdrError(f"{where} must be {getattr(kind, '__name__', kind)}, got {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise QdrError(f"{where} must be finite, got {value!r}")

@@ -1,32 +1,44 @@
 """Unpack an archive that nobody vouches for, and bring its images into the folders of this suite.
 
-Refused before a byte is written: members that would leave the folder, links and devices, more members or bytes than any
-set of images has, a compression that no photograph reaches, and what does not fit on the disk. Tar archives go through
-Python's own "data" filter (PEP 706) besides. `arrange` then picks the images by the card's layout: every publisher has
-another, and a stem must be equal on both sides of a pair.
+Refused before a byte is written: members that would leave the folder, links and devices, two members of one name, more
+members or bytes than any set of images has, a compression that no photograph reaches, and what does not fit on the disk.
+Tar archives go through Python's own "data" filter (PEP 706) besides, and their compressed stream is read in sips: tarfile
+takes a long name or an extended header whole, so that a small file could make it fill the memory. `arrange` then picks the
+images by the card's layout: every publisher has another, and a stem must be equal on both sides of a pair.
 """
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import os
 import re
 import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 
 from qdr.data.space import ensure_space, full_disk, size
 from qdr.data.tasks import Layout
 from qdr.errors import QdrError
+from qdr.paths import WRITE_ERRORS
 
 MAX_UNPACKED = 200 * 2**30  # bytes
 MAX_MEMBERS = 1_000_000  # RESIDE's OTS has 74196 images
 MAX_RATIO = 100  # bytes out for a byte in; images reach 1 to 3
 
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError, NotImplementedError)
+BROKEN: tuple[type[Exception], ...] = (  # what the readers of archives raise
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError, NotImplementedError),
+    *(OSError, ValueError, OverflowError),  # gzip's and bz2's; names the file system refuses; times out of range
+)
+_SIP = 2**20  # bytes of a tar header, at most; members are copied in smaller pieces
+_COMPRESSED: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 Member = tuple[str, bool, int]
 
 
@@ -42,15 +54,48 @@ def unpack(archive: Path, folder: Path) -> None:
                 _inspect(archive, folder, ((m.filename, _is_link(m), m.file_size) for m in opened.infolist()))
                 with full_disk(f"unpacking {archive.name}", "free space and run it again"):
                     opened.extractall(folder)
-        elif not tarfile.is_tarfile(archive):
-            raise QdrError(f"{archive} is no zip or tar archive, or not all of one: delete it and fetch it again")
         else:
-            with tarfile.open(archive) as tar:
+            with open_tar(archive) as tar:
                 _inspect(archive, folder, ((m.name, not (m.isreg() or m.isdir()), m.size) for m in tar))
                 with full_disk(f"unpacking {archive.name}", "free space and run it again"):
                     tar.extractall(folder, filter="data")
-    except _BROKEN as error:
+    except BROKEN as error:
+        if isinstance(error, OSError) and error.errno in WRITE_ERRORS:
+            raise
         raise QdrError(f"{archive} cannot be unpacked ({error}): it is broken; delete it and fetch it again") from error
+
+
+@contextmanager
+def open_tar(archive: Path) -> Iterator[tarfile.TarFile]:
+    """A tar archive, plain or compressed, none of whose headers takes more than a sip of memory.
+
+    Raises:
+        QdrError: when it is no tar archive from its first byte on.
+    """
+    with archive.open("rb") as file:
+        start = file.read(6)
+    opener = next((known for magic, known in _COMPRESSED.items() if start.startswith(magic)), None)
+    with ExitStack() as stack:
+        stream: Any = _Sips(stack.enter_context(opener(archive) if opener else archive.open("rb")))
+        try:
+            tar = stack.enter_context(tarfile.open(fileobj=stream, mode="r:"))
+        except (tarfile.ReadError, EOFError) as error:
+            raise QdrError(f"{archive} is no zip or tar archive, or not all of one: delete it and fetch it again") from error
+        yield tar
+
+
+class _Sips:
+    """A stream of which nobody takes more than a sip at a time."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, count: int) -> bytes:
+        """The next bytes."""
+        if count > _SIP:
+            raise tarfile.TarError(f"a header of {size(count)}")
+        return self._stream.read(count)
 
 
 def _is_link(member: zipfile.ZipInfo) -> bool:
@@ -58,11 +103,15 @@ def _is_link(member: zipfile.ZipInfo) -> bool:
 
 
 def _inspect(archive: Path, folder: Path, members: Iterable[Member]) -> None:
+    seen: set[PurePosixPath] = set()
     total, limit = 0, min(MAX_UNPACKED, MAX_RATIO * archive.stat().st_size)
     for number, (name, special, count) in enumerate(members, 1):
         path = PurePosixPath(name.replace("\\", "/"))
         if special or path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
             raise QdrError(f"{archive} holds an unsafe member {name!r}: it was not unpacked; delete it")
+        if path in seen:
+            raise QdrError(f"{archive} holds two members named {name!r}: it was not unpacked; delete it")
+        seen.add(path)
         total += count
         if total > limit or number > MAX_MEMBERS:
             found = f"{size(total)} or more, {number} members"

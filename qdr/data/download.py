@@ -26,6 +26,7 @@ from qdr.errors import QdrError
 ATTEMPTS = 3  # per address, each going on where the one before was cut
 PAUSE = 2.0  # seconds between them
 CHUNK = 2**16  # bytes; what is lost, at most, when the connection is cut
+_TAG = 1000  # bytes of a version
 TIMEOUT = (10, 60)  # seconds: to connect, between two chunks
 
 
@@ -43,7 +44,12 @@ def download(urls: Sequence[str], target: Path, digest: str = "") -> str:
     Raises:
         QdrError: when the disk is full, or when no address gives the file; every failure is named.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with full_disk(f"writing {target}", "free space and run it again, which goes on where it stopped"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return _first(urls, target, digest)
+
+
+def _first(urls: Sequence[str], target: Path, digest: str) -> str:
     failures = []
     for url in urls:
         part = target.with_name(f"{target.name}.{hashlib.sha256(url.encode()).hexdigest()[:8]}.part")
@@ -80,8 +86,8 @@ def _transfer(url: str, part: Path) -> None:
     headers = {"Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
-        if _tag(part).is_file() and (version := _tag(part).read_text(encoding="ascii")):
-            headers["If-Range"] = version
+        if _tag(part).is_file() and (held := _tag(part).read_bytes()[:_TAG]):
+            headers["If-Range"] = held.decode("latin-1")
     try:
         answer = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
     except requests.RequestException as error:
@@ -94,10 +100,11 @@ def _transfer(url: str, part: Path) -> None:
             raise _Cut(f"{have} bytes were there, which is more than the file has")
         _refuse(answer, have)
         have = have if answer.status_code == 206 else 0
-        length = int(answer.headers.get("Content-Length", 0))
+        length = int(stated) if (stated := answer.headers.get("Content-Length", "0")).isdecimal() else 0
         ensure_space(part.parent, length, url)
         tag = answer.headers.get("ETag", "")
-        _tag(part).write_text(tag if tag.startswith('"') else answer.headers.get("Last-Modified", ""), encoding="ascii")
+        version = tag if tag.startswith('"') else answer.headers.get("Last-Modified", "")
+        _tag(part).write_text(version, encoding="latin-1", errors="ignore")
         _receive(answer, part, have, have + length)
     if (found := part.stat().st_size) < have + length:
         raise _Cut(f"the connection was cut after {found} of {have + length} bytes")
@@ -114,9 +121,8 @@ def _refuse(answer: requests.Response, have: int) -> None:
 
 def _receive(answer: requests.Response, part: Path, have: int, total: int) -> None:
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
-    full = full_disk(f"writing {part}", "free space and run it again, which goes on where it stopped")
     bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
-    with full, bar, part.open("ab" if have else "wb") as file:
+    with bar, part.open("ab" if have else "wb") as file:
         task = bar.add_task(part.name.rsplit(".", 2)[0], total=total or None, completed=have)
         try:
             for chunk in answer.iter_content(CHUNK):

@@ -74,8 +74,13 @@ class PairSet:
         with Image.open(path) as image:
             return np.asarray(image.convert("L"))
 
-    def batches(self, steps: int, batch: int, patch: int, seed: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(
+        self, steps: int, batch: int, patch: int, seed: int, start: int = 0, share: tuple[int, int] | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches `start` to `start + steps` of patches: input and target, [batch, 3, patch, patch] in [0, 1].
+
+        `share` takes of each batch the patches from the first number to before the second: what one of several processes
+        trains on. The patches of a batch are the same however it is shared out.
 
         Raises:
             QdrError: when an image is smaller than the patch.
@@ -85,19 +90,25 @@ class PairSet:
                 raise QdrError(f"{self.folder}: {name!r} is smaller than the patch of {patch} pixels: lower `patch`")
         for step in range(start, start + steps):
             rng = np.random.default_rng((seed, step))
-            cut = [self._patch(rng, patch) for _ in range(batch)]
+            places = [self._place(rng, patch) for _ in range(batch)]
+            cut = [self._cut(place, patch) for place in places[slice(*share) if share else slice(None)]]
             stacked = (np.stack(side) for side in zip(*cut, strict=True))
             degraded, target = (torch.from_numpy(side.transpose(0, 3, 1, 2).copy()).float().div(255) for side in stacked)
             yield degraded, target
 
-    def _patch(self, rng: np.random.Generator, patch: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def _place(self, rng: np.random.Generator, patch: int) -> tuple[int, ...]:
+        """Draw an image, the upper left corner of a patch, quarter turns and whether it is mirrored."""
         i = rng.integers(len(self.names))
         height, width = self.inputs[i].shape[:2]
         y, x = rng.integers(height - patch + 1), rng.integers(width - patch + 1)
         turns, mirrored = rng.integers(4), rng.integers(2)
+        return int(i), int(y), int(x), int(turns), int(mirrored)
+
+    def _cut(self, place: tuple[int, ...], patch: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        i, y, x, turns, mirrored = place
 
         def cut(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-            piece: NDArray[np.uint8] = np.rot90(image[y : y + patch, x : x + patch], int(turns))
+            piece: NDArray[np.uint8] = np.rot90(image[y : y + patch, x : x + patch], turns)
             return piece[:, ::-1] if mirrored else piece
 
         return cut(self.inputs[i]), cut(self.targets[i])

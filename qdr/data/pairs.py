@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
+from qdr.data import decode
 from qdr.errors import QdrError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
@@ -52,18 +52,28 @@ def match(folder: Path) -> list[tuple[str, Path, Path]]:
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """An image as RGB uint8 [h, w, 3].
+    """An image as upright RGB uint8 [h, w, 3].
 
     Raises:
-        QdrError: when it is missing, truncated or not an image.
+        QdrError: when it is missing, truncated, not an image, too large, or holds what 8-bit RGB cannot.
     """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except FileNotFoundError as error:
-        raise QdrError(f"{path} does not exist") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise QdrError(f"{path} cannot be read as an image ({error}): fetch or make it again") from error
+    with decode.decoding(path, "an image", _REMEDY):
+        return decode.rgb(path)
+
+
+def read_grey(path: Path) -> NDArray[np.uint8]:
+    """A map as grey uint8 [h, w]; errors as of `read_image`."""
+    with decode.decoding(path, "an image", _REMEDY):
+        return decode.grey(path)
+
+
+def read_depth(path: Path) -> NDArray[np.float32]:
+    """A depth map, a grey PNG of 16 bits, as float [h, w] in [0, 1]; errors as of `read_image`."""
+    with decode.decoding(path, "a depth map", _REMEDY):
+        return np.asarray(decode.sixteen(path), np.float32) / np.float32(65535)
+
+
+_REMEDY = "fetch or make it again"
 
 
 def read_pair(name: str, degraded: Path, target: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

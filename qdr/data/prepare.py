@@ -19,7 +19,7 @@ from qdr import paths
 from qdr.config import SCENES, Config
 from qdr.data.degrade import degrade
 from qdr.data.leaks import check_leaks
-from qdr.data.pairs import images_in, match, read_image, read_pair
+from qdr.data.pairs import images_in, match, read_depth, read_image, read_pair
 from qdr.data.tasks import card
 from qdr.data.texture import Field
 from qdr.errors import QdrError
@@ -89,10 +89,12 @@ def _degraded(
         if names is not None and name not in names:
             continue
         clean, depth = read_image(path), _depth(path)
+        if depth is not None and depth.shape != clean.shape[:2]:
+            raise QdrError(f"{path} has another size than its depth map beside it: fetch or make both again")
         if scale > 1:
             clean = np.asarray(Image.fromarray(clean).reduce(scale))
             depth = None if depth is None else np.asarray(Image.fromarray(depth).reduce(scale))
-        clean = _cut(clean)
+        clean = _cut(clean, path)
         depth = None if depth is None else depth[: clean.shape[0], : clean.shape[1]]
         for copied in [name] if copies == 1 else [f"{name}-{i}" for i in range(copies)]:
             degraded, truth = degrade(kind, task, clean, depth, config.data.seed, f"{folder.name}/{copied}")
@@ -102,7 +104,7 @@ def _degraded(
 def _paired(folder: Path) -> Iterator[Triple]:
     """Real pairs; the truth map is the mean absolute difference."""
     for name, degraded_path, target_path in match(folder):
-        degraded, target = (_cut(image) for image in read_pair(name, degraded_path, target_path))
+        degraded, target = (_cut(image, degraded_path) for image in read_pair(name, degraded_path, target_path))
         difference = np.abs(degraded.astype(np.int16) - target.astype(np.int16)).mean(axis=2)
         yield name, degraded, target, difference.astype(np.uint8)
 
@@ -111,11 +113,13 @@ def _depth(path: Path) -> Field | None:
     beside = path.with_name(f"{path.stem}.depth.png")
     if not beside.is_file():
         return None
-    with Image.open(beside) as image:
-        return np.asarray(image, np.float32) / 65535
+    return read_depth(beside)
 
 
-def _cut(image: Picture) -> Picture:
+def _cut(image: Picture, path: Path) -> Picture:
+    if min(image.shape[:2]) < MULTIPLE:
+        found = f"{image.shape[1]}x{image.shape[0]}"
+        raise QdrError(f"{path} gives {found} pixels, at least {MULTIPLE} a side are needed: take it out of the source")
     height, width = (size - size % MULTIPLE for size in image.shape[:2])
     return image[:height, :width]
 

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qdr.errors import QdrError
+from qdr.paths import WRITE_ERRORS
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def size(count: float) -> str:
@@ -35,10 +36,11 @@ def ensure_space(folder: Path, needed: int, what: str) -> None:
 
 @contextmanager
 def full_disk(what: str, remedy: str) -> Iterator[None]:
-    """Turn "no space left" inside the block into a line that says what was being written and what to do."""
+    """Turn "no space left" and "not allowed" inside the block into a line: what was being written, and what to do."""
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise QdrError(f"the disk is full while {what}: {remedy}") from error
+        if error.errno in WRITE_ERRORS:
+            reason = "the disk is full" if error.errno in _FULL else str(error.strerror)
+            raise QdrError(f"{reason} while {what}: {remedy}") from error
         raise

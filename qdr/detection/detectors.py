@@ -18,6 +18,7 @@ from qdr.detection import objects, voc
 from qdr.detection.boxes import Detections, Image, select
 from qdr.detection.formats import FORMATS
 from qdr.errors import QdrError, check_choice
+from qdr.files import read_text
 from qdr.runtimes.ort import load_on_cpu
 
 WEIGHTS = Path("detection/weights")
@@ -82,7 +83,7 @@ def open_detector(name: str, threads: int) -> Detector:
 
 def _columns(path: Path) -> list[int]:
     """Where each VOC class stands in a list of COCO's classes, which calls it by COCO's name or by VOC's own."""
-    names = path.read_text(encoding="utf-8").split("\n")
+    names = read_text(path, "put COCO's 80 class names there, one on a line").split("\n")
     places = []
     for own, theirs in voc.COCO_NAMES.items():
         if own not in names and theirs not in names:

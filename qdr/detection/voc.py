@@ -10,6 +10,7 @@ VOC's images come from Flickr under its terms: nothing of them is written below 
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,7 +19,8 @@ import numpy as np
 
 from qdr.data.pairs import images_in, read_image
 from qdr.detection.boxes import Labelled
-from qdr.errors import QdrError, check_choice
+from qdr.errors import QdrError, nearest
+from qdr.files import read_text
 
 FOLDER = Path("detection/voc100")
 COCO_NAMES = {  # VOC's classes and what COCO calls them
@@ -44,6 +46,7 @@ COCO_NAMES = {  # VOC's classes and what COCO calls them
     "tvmonitor": "tv",
 }
 CLASSES = tuple(COCO_NAMES)
+_LARGEST = 2**20  # bytes of an annotation; VOC's have some thousands
 
 
 def local_folder() -> Path:
@@ -69,9 +72,7 @@ def voc_images(count: int) -> list[Labelled]:
 
 def _read(name: str, path: Path, annotation: Path) -> Labelled:
     try:
-        corners, labels, difficult = parse(annotation.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise QdrError(f"{annotation} does not exist: every image needs its annotation") from error
+        corners, labels, difficult = parse(read_text(annotation, "every image needs its annotation", largest=_LARGEST))
     except (ElementTree.ParseError, ValueError, AttributeError) as error:
         raise QdrError(f"{annotation} is not a VOC annotation ({error}): fetch it again") from error
     boxes = np.array(corners, np.float32).reshape(-1, 4)
@@ -91,8 +92,12 @@ def parse(text: str) -> tuple[list[list[float]], list[int], list[bool]]:
     for found in ElementTree.fromstring(text).iter("object"):
         box = found.find("bndbox")
         sides = [float(_text(box, side)) for side in ("xmin", "ymin", "xmax", "ymax")]
+        if not all(map(math.isfinite, sides)):
+            raise ValueError(f"an object has the box {sides}")
         corners.append([sides[0] - 1, sides[1] - 1, sides[2], sides[3]])
-        labels.append(CLASSES.index(check_choice("VOC class", _text(found, "name"), CLASSES)))
+        if (name := _text(found, "name")) not in CLASSES:
+            raise ValueError(f"unknown VOC class {name!r}, {nearest(name, CLASSES)}")
+        labels.append(CLASSES.index(name))
         difficult.append(found.findtext("difficult", "0").strip() == "1")
     return corners, labels, difficult
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qdr.errors import QdrError, check_choice
+from qdr.export.file import read_onnx
 from qdr.paths import replacing
 
 Images = list[NDArray[np.float32]]
@@ -66,7 +67,7 @@ def _nncf(source: Path, target: Path, images: Images) -> None:
         raise QdrError("the method ptq-nncf needs NNCF: pip install -c constraints.txt -e '.[nncf]'") from error
     nncf.set_log_level(logging.ERROR)
     data = nncf.Dataset(images, lambda image: {"image": image})
-    quantized = nncf.quantize(onnx.load(source), data, subset_size=len(images))
+    quantized = nncf.quantize(read_onnx(source), data, subset_size=len(images))
     onnx.save(quantized, target)
 
 

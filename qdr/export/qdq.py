@@ -17,11 +17,10 @@ from pathlib import Path
 
 import onnx
 import torch
-from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from qdr.errors import QdrError
+from qdr.export.file import read_onnx as read_onnx
 from qdr.paths import replacing
 from qdr.quant.prepare import freeze, quantized_layers, thaw
 
@@ -99,17 +98,3 @@ def _fill(proto: onnx.ModelProto, values: dict[str, Tensor]) -> None:
             left.remove(tensor.name)
     if left:
         raise RuntimeError(f"the exported graph has no initializer for {', '.join(sorted(left))}")
-
-
-def read_onnx(path: Path) -> onnx.ModelProto:
-    """Read an exported file.
-
-    Raises:
-        QdrError: when it is missing or not an ONNX file.
-    """
-    try:
-        return onnx.load(path)
-    except FileNotFoundError as error:
-        raise QdrError(f"{path} does not exist: export it first (`dvc repro export`)") from error
-    except DecodeError as error:
-        raise QdrError(f"{path} is not an ONNX file: export it again (`dvc repro -f export`)") from error

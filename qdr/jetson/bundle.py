@@ -28,6 +28,7 @@ from rich.progress import track
 
 from qdr import paths
 from qdr.config import Config
+from qdr.data.archive import BROKEN, open_tar
 from qdr.data.pairs import match, read_image
 from qdr.errors import QdrError
 from qdr.export.check import check_tensorrt
@@ -36,10 +37,13 @@ from qdr.export.models import engine_file
 from qdr.export.qdq import read_onnx
 from qdr.jetson.measure import SCHEMA
 from qdr.paths import replacing
+from qdr.rows import check_keys
 from qdr.runtimes.session import open_session, restore
 from qdr.train.plan import Run
 
 ROOT = "qdr-jetson"
+LARGEST = 2**20  # bytes of a manifest
+_NO_BUNDLE: tuple[type[Exception], ...] = (*BROKEN, LookupError, QdrError)
 SIZES = ((256, 256), (512, 512))  # height, width
 IMAGES = 2
 RULES = {"batch": 1, "warm_up_ms": 1000, "duration_s": 5, "iterations": 200}
@@ -115,11 +119,14 @@ def read_manifest(archive: Path) -> tuple[dict[str, Any], str]:
         QdrError: when the file is no bundle.
     """
     try:
-        with tarfile.open(archive) as tar:
-            member = tar.extractfile(f"{ROOT}/manifest.json")
-            text = member.read() if member else b""
-            manifest: dict[str, Any] = json.loads(text)
-    except (tarfile.TarError, KeyError, ValueError, EOFError, gzip.BadGzipFile) as error:
+        with open_tar(archive) as tar:
+            member = tar.getmember(f"{ROOT}/manifest.json")
+            inside = tar.extractfile(member) if member.isreg() and member.size <= LARGEST else None
+            if inside is None:
+                raise ValueError(f"its manifest is no file, or has {member.size} bytes")
+            text = inside.read()
+            manifest = check_keys(json.loads(text), f"{archive}: its manifest", files=dict)
+    except _NO_BUNDLE as error:
         raise QdrError(f"{archive} is not a bundle of `qdr jetson bundle`: {error}") from error
     return manifest, hashlib.sha256(text).hexdigest()
 

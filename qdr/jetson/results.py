@@ -17,7 +17,7 @@ from qdr.config import Config
 from qdr.errors import QdrError
 from qdr.jetson.bundle import RULES, checksums, models, read_manifest
 from qdr.jetson.measure import SCHEMA, digest
-from qdr.rows import read_json, write_json
+from qdr.rows import check_keys, read_json, write_json
 from qdr.strict import build
 
 Json = dict[str, Any]
@@ -85,9 +85,9 @@ def check(result: Json, source: Path) -> Json:
         )
     if result.get("sha256") != digest(result):
         raise QdrError(f"{source} was changed after it was written (its checksum differs): copy it from the device again")
-    missing = {"profile", "device", "rules", "cases", "manifest_sha256", "finished"} - result.keys()
-    if missing:
-        raise QdrError(f"{source} lacks {', '.join(sorted(missing))}")
+    check_keys(result, str(source), profile=str, device=dict, rules=dict, cases=list, manifest_sha256=str, finished=str)
+    for number, case in enumerate(result["cases"]):
+        check_keys(case, f"{source}: cases[{number}]", status=str)
     device: Json = result["device"]
     kept = {key: device.get(key) for key in ("model", "l4t", "tensorrt", "power_mode")}
     for key, value in kept.items():
@@ -120,8 +120,10 @@ def _row(case: Json, result: Json, expected: dict[str, str], source: Path) -> Js
     try:
         engine, whole = build(Times, case["engine_ms"]), build(Times, case["end_to_end_ms"])
         accuracy = build(Accuracy, case["accuracy"])
-        calls, sensors = int(case["calls"]), dict(case["sensors"])
-    except (KeyError, TypeError, QdrError) as error:
+        kinds = {"task": str, "precision": str, "height": int, "width": int, "batch": int, "calls": int, "sensors": dict}
+        calls, sensors = (check_keys(case, where, **kinds)[key] for key in ("calls", "sensors"))
+        watts, hottest = module_watts(sensors.get("power_mw", {})), _hottest(sensors.get("celsius", {}))
+    except (KeyError, TypeError, AttributeError, ValueError, QdrError) as error:
         raise QdrError(f"{where}: {error}") from error
     for name, times in (("engine_ms", engine), ("end_to_end_ms", whole)):
         if not 0 < times.min <= times.median <= times.p90 <= times.p99 <= times.max < 60_000:
@@ -141,8 +143,8 @@ def _row(case: Json, result: Json, expected: dict[str, str], source: Path) -> Js
         "end_to_end_ms": _numbers(whole),
         "fps": case["batch"] * 1000 / engine.median,
         "accuracy": vars(accuracy),
-        "power_w": module_watts(sensors.get("power_mw", {})),
-        "hottest_c": max((sensor["max"] for sensor in sensors.get("celsius", {}).values()), default=None),
+        "power_w": watts,
+        "hottest_c": hottest,
     }
 
 
@@ -156,6 +158,10 @@ def module_watts(rails: dict[str, Json]) -> float | None:
     if any(name not in rails for name in names):
         return None
     return sum(float(rails[name]["mean"]) for name in names) / 1000
+
+
+def _hottest(celsius: dict[str, Json]) -> float | None:
+    return max((float(sensor["max"]) for sensor in celsius.values()), default=None)
 
 
 def _numbers(times: Times) -> dict[str, float]:

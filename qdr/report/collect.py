@@ -7,14 +7,13 @@ says who made them. Every file is validated against its schema when it is read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from qdr import paths, provenance
 from qdr.config import Config
 from qdr.methods import NONE
-from qdr.rows import read_rows, write_json, write_rows
+from qdr.rows import read_lines, read_rows, write_json, write_rows
 from qdr.train.plan import Run, plan
 from qdr.train.run import run_folder
 
@@ -34,8 +33,8 @@ def collect(config: Config) -> None:
 def _training(config: Config, run: Run) -> Iterator[dict[str, Any]]:
     about = {"profile": config.profile, "task": run.task, "method": run.method, "bits": run.bits}
     about |= {"images": run.images, "seed": str(run.seed)}
-    lines = (run_folder(run) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    logged = read_lines(run_folder(run) / "metrics.jsonl")
     whole = run.seed == 0 and run.images == "all"
-    for entry in map(json.loads, lines if whole else lines[-1:]):
+    for entry in logged if whole else logged[-1:]:
         for metric in sorted(entry.keys() - {"step"}):
             yield about | {"step": entry["step"], "metric": metric, "value": f"{entry[metric]:.6g}"}

@@ -15,7 +15,7 @@ from qdr.config import BITS, DETECTORS, SCENES, TASKS
 from qdr.errors import QdrError, nearest
 from qdr.methods import catalogue
 from qdr.metrics.protocol import PROTOCOLS
-from qdr.rows import read_json, read_rows
+from qdr.rows import check_keys, read_json, read_rows
 
 Check = Callable[[str], Any]
 
@@ -134,6 +134,22 @@ ROOFLINE: dict[str, Check] = {
     **dict.fromkeys(("macs", "bytes"), int),
     **dict.fromkeys(("microseconds", "gops", "peak_gops", "share"), _number),
 }
+STEPS: dict[str, Check] = {"kind": _text, "seconds": _number, "bytes": int, "device": _text, "threads": int}
+GRAPH: dict[str, Check] = {
+    "task": _one_of(*TASKS),
+    "method": _method,
+    "bits": _one_of(*BITS),
+    "position": int,
+    "tensor": _text,
+    "kind": _one_of("weights", "activations"),
+    "operator": _text,
+    "inputs": _text,
+    "width": int,
+    "granularity": _one_of("channel", "tensor"),
+    "scales": int,
+    **dict.fromkeys(("scale_min", "scale_median", "scale_max"), _number),
+    "shape": _text,
+}
 # Columns of latency.csv that came later: a file that was written before them lacks them all.
 LATER = list(LATENCY)[-5:]
 MEASURED = {
@@ -151,7 +167,9 @@ MEASURED = {
     "fps",
     "peak_rss_mib",
     *("end_to_end_median_ms", "end_to_end_p90_ms", "end_to_end_p99_ms", "psnr_to_fp32_db"),
+    *("seconds", "bytes"),
     *("microseconds", "gops", "peak_gops", "share"),
+    *("scale_min", "scale_median", "scale_max"),
 }
 
 
@@ -184,3 +202,40 @@ def _checked(path: Path, line: int, name: str, text: str | None, check: Check) -
         return check(text or "")
     except ValueError as error:
         raise QdrError(f"{path}, line {line}: {name} {text!r} is not valid: {error}") from error
+
+
+def read_machine(path: Path) -> dict[str, Any]:
+    """machine.json: `cpu`, `power`, `threads`, and `peaks`, rates by kind and number of threads."""
+    record = read_json(path, cpu=str, power=str, threads=int, peaks=dict)
+    for kind in ("int8_gops", "fp32_gops", "cache_gbs", "memory_gbs"):
+        check_keys(record["peaks"].get(kind), f"{path}: peaks.{kind}", **{str(record["threads"]): float})
+    return record
+
+
+def read_jetson(path: Path) -> dict[str, Any]:
+    """jetson.json: `status`, `reason`, `rows` of engines built here, `imported` what was brought back."""
+    record = read_json(path, status=str, reason=str, rows=list)
+    times = dict.fromkeys(("median_ms", "p90_ms", "p99_ms", "fps"), float)
+    for number, row in enumerate(record["rows"]):
+        check_keys(row, f"{path}: rows[{number}]", precision=str, **times)
+    if record["status"] == "built":
+        check_keys(record, str(path), device=str)
+    record = check_keys({"imported": []} | record, str(path), imported=list)
+    for number, entry in enumerate(record["imported"]):
+        where = f"{path}: imported[{number}]"
+        check_keys(entry, where, device=dict, rows=list)
+        check_keys(entry["device"], f"{where}.device", **dict.fromkeys(("model", "power_mode", "tensorrt", "l4t"), str))
+        for place, row in enumerate(entry["rows"]):
+            _check_jetson_row(row, f"{where}.rows[{place}]")
+    return record
+
+
+def _check_jetson_row(row: Any, where: str) -> None:
+    kinds = {"task": str, "precision": str, "height": int, "width": int, "fps": float, "benchmarked": bool}
+    check_keys(row, where, **kinds, engine_ms=dict, end_to_end_ms=dict, accuracy=dict)
+    for key in ("engine_ms", "end_to_end_ms"):
+        check_keys(row[key], f"{where}.{key}", **dict.fromkeys(("median", "p90", "p99"), float))
+    check_keys(row["accuracy"], f"{where}.accuracy", max_level=int, mean_level=float, psnr_db=float)
+    for key in ("power_w", "hottest_c"):  # None where the device has no such sensor
+        if row.get(key) is not None or key not in row:
+            check_keys(row, where, **{key: float})

@@ -45,13 +45,19 @@ def verify(profile: str | None = None) -> None:
 
 def stale(profile: str) -> Iterator[str]:
     """A line per file that is not what a profile's results give."""
-    yield from stale_tables(profile)
-    yield from stale_metrics(profile)
+    if measured(profile):
+        yield from stale_tables(profile)
+        yield from stale_metrics(profile)
     other = other_versions(profile)
     if other:
         print(f"{profile}: figures not compared, drawn with {other}; `pip install -c constraints.txt` gives those versions")
     else:
         yield from stale_figures(profile)
+
+
+def measured(profile: str) -> bool:
+    """Whether a profile has results; of one that was only planned (`qdr plan`) there are step times alone."""
+    return (paths.results(profile) / "quality.csv").is_file()
 
 
 def stale_tables(profile: str) -> list[str]:
@@ -68,8 +74,11 @@ def stale_figures(profile: str) -> list[str]:
     """A line per stale file in figures/<profile>."""
     settings, results = config.load(config.profile_path(profile)), paths.results(profile)
     with tempfile.TemporaryDirectory() as folder:
-        figures.write_quality(settings, results, Path(folder))
-        figures.write_speed(settings, results, Path(folder))
+        if measured(profile):
+            figures.write_quality(settings, results, Path(folder))
+            figures.write_speed(settings, results, Path(folder))
+        if (results / "steps.csv").is_file():
+            figures.write_plan(settings, Path(folder))
         return list(_compare(Path(folder), paths.figures(profile), profile, "figures"))
 
 
@@ -88,7 +97,8 @@ def stale_metrics(profile: str) -> list[str]:
 
 def other_versions(profile: str) -> str:
     """The libraries that a profile's figures were drawn with, where others are installed; empty if none differs."""
-    recorded = read_json(paths.results(profile) / "provenance.json")["versions"]
+    record = "provenance.json" if measured(profile) else "steps.json"
+    recorded = read_json(paths.results(profile) / record, versions=dict)["versions"]
     pairs = [(name, recorded.get(name), version(name)) for name in DRAWN_WITH]
     return ", ".join(f"{name} {then} (here {now})" for name, then, now in pairs if then != now)
 
@@ -101,6 +111,7 @@ def _compare(made: Path, kept: Path, profile: str, kind: str) -> Iterator[str]:
         where = (kept / name).relative_to(paths.project_root())
         verb = "speed" if name.parts[0] == "speed" else kind
         anew = "run `make report`" if active else f"run `qdr report {verb} --profile {profile}`"
+        anew = f"run `qdr plan --profile {profile}`" if name.parts[0] == "plan" else anew
         if not (made / name).is_file():
             yield f"{where}: nothing makes it any more; delete it"
         elif not (kept / name).is_file():

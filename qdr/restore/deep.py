@@ -15,8 +15,8 @@ import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image
 
+from qdr.data.decode import check_size, opened
 from qdr.errors import QdrError
 
 FORMATS = ("PNG", "TIFF")
@@ -24,7 +24,6 @@ Samples = NDArray[np.uint16]
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _AFTER_HEADER = 33  # signature and IHDR
-_LARGEST = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)  # Pillow's own limit
 
 
 def is_deep(path: Path) -> bool:
@@ -63,7 +62,7 @@ def write(pixels: Samples, alpha: Samples | None, icc: bytes | None, path: Path,
 
 
 def _read_png(path: Path) -> tuple[Samples, bytes | None, int]:
-    with Image.open(path, formats=("PNG",)) as image:  # checks the size, does not decode
+    with opened(path, ("PNG",)) as image:
         icc, orientation = image.info.get("icc_profile"), image.getexif().get(0x0112, 1)
     return imagecodecs.png_decode(path.read_bytes()), icc, orientation
 
@@ -73,11 +72,10 @@ def _read_tiff(path: Path) -> tuple[Samples, bytes | None, int]:
         page: Any = tiff.pages[0]
         if len(tiff.pages) > 1:
             raise QdrError(f"{path} holds {len(tiff.pages)} frames or pages: split it, or make it a video")
-        if page.imagelength * page.imagewidth > _LARGEST:
-            raise QdrError(f"{path} holds {page.imagewidth}x{page.imagelength} pixels, too many: cut it into parts")
+        check_size(path, page.imagewidth, page.imagelength)
         colours = {"MINISBLACK": 1, "MINISWHITE": 1, "RGB": 3}.get(page.photometric.name)
         extra = [int(kind) for kind in page.extrasamples]
-        if colours is None or extra not in ([], [2]):
+        if colours is None or extra not in ([], [2]) or page.samplesperpixel != colours + len(extra) or page.imagedepth != 1:
             raise QdrError(
                 f"{path} is a 16-bit {page.photometric.name} TIFF with extra samples {extra}: convert it to RGB or RGBA"
             )

@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from qdr.errors import QdrError
+from qdr.export.file import read_onnx
 
 Values = Mapping[str, NDArray[Any]]
 _ARITHMETIC = {"Abs", "Add", "Div", "Erf", "Exp", "Log", "Max", "Min", "Mul", "Neg", "Pow", "Reciprocal", "Sqrt", "Sub"}
@@ -65,16 +65,23 @@ def footprint(path: Path) -> Footprint:
     """Read the footprint of an exported file.
 
     Raises:
-        QdrError: when the file is missing or no ONNX file.
+        QdrError: when the file is missing, no ONNX file or no restoration model.
     """
-    if not path.is_file():
-        raise QdrError(f"{path} does not exist: name an ONNX file that `qdr export` or `qdr quantize` wrote")
+    model = read_onnx(path)
     try:
-        graph = onnx.load(path).graph
-    except (DecodeError, ValueError) as error:
-        raise QdrError(f"{path} is not an ONNX file: export it again") from error
-    if not graph.node or len(graph.input) != 1 or len(graph.output) != 1:
-        raise QdrError(f"{path} is not a restoration model: one image in and one image out are needed")
+        onnx.checker.check_model(model)
+        return _follow(model.graph)
+    except (onnx.checker.ValidationError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise QdrError(f"{path} is not a restoration model ({reason}): name a file that `qdr export` wrote") from error
+
+
+def _follow(graph: onnx.GraphProto) -> Footprint:
+    if len(graph.input) != 1 or len(graph.output) != 1:
+        raise ValueError("one image in and one image out are needed")
+    image = graph.input[0].type.tensor_type
+    if image.elem_type != onnx.TensorProto.FLOAT:
+        raise ValueError("it must take a float tensor")
     values: dict[str, NDArray[Any]] = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     fields = {graph.input[0].name: _Field(Fraction(1), Fraction(0), Fraction(0))}
     stride, memory = Fraction(1), 0.0

@@ -11,7 +11,6 @@ Written: the format of the suffix; JPEG and WebP at quality 95, JPEG without chr
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
+from qdr.data import decode
 from qdr.errors import QdrError, check_choice
 from qdr.paths import replacing
 from qdr.restore import deep
@@ -34,7 +34,6 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".bmp": ("BMP", {}),
 }
 OPAQUE = ("JPEG", "BMP")
-_READABLE = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _MODES = {"1": "L", "P": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
 # Of EXIF what describes the picture: description, make, model, software, date, artist, copyright, Exif and GPS blocks.
 _TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
@@ -74,21 +73,8 @@ def read(path: Path) -> Picture:
     Raises:
         QdrError: when it is missing, empty, damaged, too large, of several frames or of a kind not read here.
     """
-    if not path.is_file():
-        raise QdrError(f"{path} does not exist: check the name")
-    if path.stat().st_size == 0:
-        raise QdrError(f"{path} is empty (0 bytes): copy it again")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the error at twice the size stays
-            return Picture(*deep.read(path)) if deep.is_deep(path) else _read(path)
-    except QdrError:
-        raise
-    except (Image.DecompressionBombError, MemoryError) as error:
-        raise QdrError(f"{path} holds too many pixels ({error}): cut it into parts") from error
-    except Exception as error:  # decoders raise many kinds without a common base
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise QdrError(f"{path} cannot be read as a picture ({reason}): copy it again, or convert it to PNG") from error
+    with decode.decoding(path, "a picture", "copy it again, or convert it to PNG"):
+        return Picture(*deep.read(path)) if deep.is_deep(path) else _read(path)
 
 
 def write(picture: Picture, path: Path) -> None:
@@ -113,9 +99,9 @@ def write(picture: Picture, path: Path) -> None:
 
 
 def _read(path: Path) -> Picture:
-    with Image.open(path, formats=_READABLE) as image:
-        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # a JPEG with a preview, as cameras write it
-            raise QdrError(f"{path} holds {image.n_frames} frames or pages: split it, or make it a video")  # type: ignore[attr-defined]
+    with decode.opened(path) as image:
+        if (count := decode.frames(image)) > 1:
+            raise QdrError(f"{path} holds {count} frames or pages: split it, or make it a video")
         icc, exif = image.info.get("icc_profile"), _described(image.getexif())
         upright: Image.Image = ImageOps.exif_transpose(image)
     flat, icc = _colour(path, upright, icc)

@@ -30,6 +30,8 @@ import qdr
 from qdr.config import TASKS, ModelConfig
 from qdr.errors import QdrError, check_choice
 from qdr.paths import replacing
+from qdr.rows import check_keys
+from qdr.strict import build, parse_yaml
 
 if TYPE_CHECKING:
     from torch import nn
@@ -77,14 +79,16 @@ def load(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            about: dict[str, str] = json.loads((file.metadata() or {}).get("about", "{}"))
+            about = json.loads((file.metadata() or {}).get("about", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
         raise QdrError(f"{path} is damaged ({error}): install qdr again") from error
+    check_keys(about, f"{path}: its header")
     if about.get("layout") != LAYOUT:
         raise QdrError(f"{path} has layout {about.get('layout')!r}, this qdr reads {LAYOUT!r}: install qdr again")
     if about.get("sha256") != digest(tensors):
         raise QdrError(f"{path} is damaged (its tensors are not those of its sha256): install qdr again")
+    check_keys(about, f"{path}: its header", task=str, model=str, model_config=str)
     return about, tensors
 
 
@@ -158,7 +162,8 @@ def _skeleton(about: Mapping[str, str]) -> nn.Module:
     from qdr.models.zoo import build_model
     from qdr.quant.prepare import link, prepare
 
-    model = build_model(about["model"], ModelConfig(**json.loads(about["model_config"])))
+    config = build(ModelConfig, parse_yaml(about["model_config"], "model_config"), "model_config")
+    model = build_model(about["model"], config)
     prepare(model.eval(), "W8A8", Recipe("", quantizer="lsq"))
     link(model, torch.zeros(1, 3, 64, 64))
     return model

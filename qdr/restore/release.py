@@ -52,7 +52,7 @@ def release(config: Config, folder: Path) -> list[Path]:
 
 
 def _pack(config: Config, run: Run, exporter: Exporter) -> tuple[dict[str, str], pretrained.Tensors, str]:
-    record = read_json(run_folder(run) / "run.json")
+    record = read_json(run_folder(run) / "run.json", model=dict, schedule=dict)
     for key, expected in (("model", vars(config.model)), ("schedule", vars(config.tune))):
         if record[key] != expected:
             raise QdrError(
@@ -73,7 +73,7 @@ def _pack(config: Config, run: Run, exporter: Exporter) -> tuple[dict[str, str],
         "protocol": PROTOCOL,
         "training_data": _training_data(config, run.task, sources),
         "schedule": json.dumps({"fp32": vars(config.fp32), "quantized": vars(config.tune)}, sort_keys=True),
-        "revision": str(read_json(results / "provenance.json")["git_revision"]),
+        "revision": str(read_json(results / "provenance.json").get("git_revision")),
         "licence": weights_licence(config, run.task, sources),
     }
     tensors = pretrained.initializers(engine_file(run), about)
@@ -88,12 +88,14 @@ def measured(path: Path, run: Run) -> list[Score]:
     Raises:
         QdrError: when the file has no rows of the run.
     """
-    rows = [r for r in read_rows(path) if r["task"] == run.task and r["protocol"] == PROTOCOL and r["images"] == run.images]
+    columns = ("task", "split", "protocol", "images", "metric", "method", "bits", "seed", "value")
+    ours = {"task": run.task, "protocol": PROTOCOL, "images": run.images}
+    rows = [r for r in read_rows(path, *columns) if ours.items() <= r.items()]
     fp32 = teacher(run.task, run.recipe.start)
 
     def mean(split: str, metric: str, method: str, bits: str, seed: int) -> tuple[float, int]:
         wanted = {"split": split, "metric": metric, "method": method, "bits": bits, "seed": str(seed)}
-        values = [float(r["value"]) for r in rows if wanted.items() <= r.items()]
+        values = [_number(path, r["value"]) for r in rows if wanted.items() <= r.items()]
         if not values:
             raise QdrError(f"{path} has no {metric} of {method} {bits} on {split} for task {run.task!r}: run `dvc repro`")
         return fmean(values), len(values)
@@ -109,6 +111,13 @@ def measured(path: Path, run: Run) -> list[Score]:
                 both[f"{metric}_{name}"], both["images"] = mean(split, metric, *which)
         scores.append(Score(split, **both))
     return scores
+
+
+def _number(path: Path, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise QdrError(f"{path}: value {text!r} is no number: run `dvc repro`") from error
 
 
 def _key(run: Run) -> tuple[str, str, int]:

@@ -61,6 +61,9 @@ class Restorer:
         self.tiling = tiles.tiling(needs, tile, TENSORRT_SIDE if engine == "tensorrt" else None)
         file = _tensorrt(path) if engine == "tensorrt" else path
         self._session: Session = open_session(engine, file, wanted, threads or _cores())
+        takes = self._session.input_spec
+        if takes.name != "image" or len(takes.shape) != 4 or takes.shape[1] not in (3, None):
+            raise QdrError(f"{path} takes {takes.name!r} of {takes.shape}: a model of qdr takes 'image' of [n, 3, h, w]")
 
     def __call__(self, pixels: Pixels, advance: Callable[[float], None] | None = None) -> Pixels:
         """Restore uint8 or uint16 pixels, [h, w] or [h, w, 3]; `advance` is told the share done."""

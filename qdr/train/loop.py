@@ -1,8 +1,8 @@
-"""The training loop: one, for FP32, quantization-aware and distilled training alike.
+"""The training loop: one, for FP32, quantization-aware and distilled training alike, on one process or several (torchrun).
 
-Batch k depends on (seed, k) alone and nothing else is random, so a run that was interrupted gives the same bits.
-bf16 autocast halves an FP32 step on CPUs with AVX512-BF16 or AMX and triples it where bf16 is emulated, so it is used on
-the former only; scales, losses and the optimizer stay in FP32.
+Batch k depends on (seed, k) alone, so a run that was interrupted gives the same bits. bf16 autocast halves an FP32 step on
+CPUs with AVX512-BF16 or AMX and triples it where bf16 is emulated, so it is used on the former only; scales, losses and
+the optimizer stay in FP32.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
+from qdr import ranks
 from qdr.config import TrainConfig
 from qdr.data.loader import PairSet, to_tensor
-from qdr.errors import QdrError
+from qdr.errors import Interrupted
 from qdr.provenance import has_bf16
-from qdr.train.checkpoint import Progress
+from qdr.train import stop
+from qdr.train.checkpoint import Metrics, Progress
+from qdr.train.guards import Guard, finite
 from qdr.train.objective import Objective
 from qdr.train.optim import learning_rate, set_learning_rate
-
-Metrics = list[dict[str, Any]]
 
 
 def fit(
@@ -38,41 +38,67 @@ def fit(
     progress: Progress,
     title: str,
 ) -> Metrics:
-    """Train `model` in place and return the metrics of every logged step."""
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    start, metrics = progress.restore(model, objective, optimizer)
+    """Train `model` in place, on this process's device, and return the metrics of every logged step.
+
+    Raises:
+        QdrError: where the loss is not finite and the schedule's policy stops; a report lies beside the last state.
+        Interrupted: on a signal, after the step it came in was finished and saved.
+    """
+    device = ranks.device()
+    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    objective.move(device)
+    guard = Guard(schedule.on_nonfinite, model)
+    stateful = (model, objective, optimizer, guard)
+    start, metrics = progress.restore(*stateful)
+    ranks.same_everywhere(model)
     progress.log.parent.mkdir(parents=True, exist_ok=True)
-    bf16 = schedule.bf16 and has_bf16()
-    with progress.log.open("w", encoding="utf-8") as log:
-        log.writelines(_line(entry) for entry in metrics)
+    bf16 = use_bf16(schedule.bf16)
+    with progress.writing(metrics) as log, stop.watched() as asked:
         for step, (degraded, target) in enumerate(_shown(data, schedule, seed, start, title), start):
             factor = learning_rate(step, schedule.steps, schedule.warmup)
             set_learning_rate(optimizer, factor)
-            entry = _step(model, objective, optimizer, degraded, target, bf16, step)
+            degraded, target = degraded.to(device), target.to(device)
+            entry = step_on(model, objective, optimizer, degraded, target, bf16, step, schedule.accumulate)
+            if guard.admits(entry["loss"], model):
+                optimizer.step()
+            elif guard.gives_up():
+                raise guard.stop(model, degraded, step, progress)
             last = step + 1 == schedule.steps
-            if last and validation is not None:
-                entry["val_psnr"] = validate(model, validation)
+            if last and ranks.rank() == 0:
+                entry |= guard.health(model) | ({"val_psnr": validate(model, validation)} if validation else {})
             if last or step % schedule.log_every == 0:
                 metrics.append({"step": step, "lr": schedule.lr * factor} | entry)
-                log.write(_line(metrics[-1]))
-            if not last and (step + 1) % schedule.save_every == 0:
+                log.write(json.dumps(metrics[-1], sort_keys=True) + "\n")
+            signal = ranks.agreed(asked.signal)
+            if (signal or (not last and (step + 1) % schedule.save_every == 0)) and ranks.rank() == 0:
+                if not finite(model.state_dict().values()):
+                    raise guard.stop(model, degraded, step, progress)
                 log.flush()
-                progress.save(step + 1, model, objective, optimizer)
+                progress.save(step + 1, metrics, *stateful)
+            if signal:
+                raise Interrupted(signal)
+    model.cpu()
     return metrics
+
+
+def use_bf16(allowed: bool) -> bool:
+    """Whether to train in bfloat16 autocast: where it is allowed and the device has instructions for it."""
+    return allowed and (torch.cuda.is_bf16_supported() if ranks.device().type == "cuda" else has_bf16())
 
 
 def validate(model: nn.Module, data: PairSet) -> float:
     """Mean PSNR in dB over a split, RGB, per image, before rounding to 8 bits: for choosing, not for reporting."""
     model.eval()
+    device = next(model.parameters()).device
     total = 0.0
     with torch.no_grad():
         for degraded, target in zip(data.inputs, data.targets, strict=True):
-            restored = model(to_tensor(degraded)).clamp(0, 1)
+            restored = model(to_tensor(degraded).to(device)).cpu().clamp(0, 1)
             total += -10 * math.log10(float((restored - to_tensor(target)).square().mean()))
     return total / len(data.inputs)
 
 
-def _step(
+def step_on(
     model: nn.Module,
     objective: Objective,
     optimizer: torch.optim.Optimizer,
@@ -80,25 +106,26 @@ def _step(
     target: Tensor,
     bf16: bool,
     step: int,
+    parts: int,
 ) -> dict[str, float]:
+    """Leave the gradients of a step in the parameters, and return what to log: means over the parts."""
     model.train()
     degraded = degraded.contiguous(memory_format=torch.channels_last)
     optimizer.zero_grad()
-    entry = objective.backward(model, degraded, target, step, bf16)
-    if not math.isfinite(entry["loss"]):
-        raise QdrError(f"the loss is {entry['loss']} at step {step}: lower the learning rate")
-    optimizer.step()
-    return entry
+    pieces = zip(degraded.chunk(parts), target.chunk(parts), strict=True)
+    entries = [objective.backward(model, *piece, step, bf16) for piece in pieces]
+    ranks.average_gradients([p for group in optimizer.param_groups for p in group["params"]], parts)
+    if parts == 1:
+        return entries[0]
+    return {name: sum(entry[name] for entry in entries) / parts for name in entries[0]}
 
 
 def _shown(data: PairSet, schedule: TrainConfig, seed: int, start: int, title: str) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield this process's share of each batch, with a progress bar on the first process."""
+    share = ranks.share_of(schedule.batch, schedule.accumulate)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns) as bar:
+    with Bar(*columns, disable=ranks.rank() > 0) as bar:
         task = bar.add_task(title, total=schedule.steps, completed=start)
-        for batch in data.batches(schedule.steps - start, schedule.batch, schedule.patch, seed, start):
+        for batch in data.batches(schedule.steps - start, schedule.batch, schedule.patch, seed, start, share):
             yield batch
             bar.advance(task)
-
-
-def _line(entry: dict[str, Any]) -> str:
-    return json.dumps(entry, sort_keys=True) + "\n"

@@ -50,9 +50,14 @@ class Objective(nn.Module):
                 self._taps[place] = _pairs(modules_at(student, place), modules_at(teacher, place), place)
             self._fit_widths(student, teacher)
 
+    def move(self, device: torch.device) -> None:
+        """Bring the teacher and the regressors to a device; the balancer stays on the CPU."""
+        for module in (self.regressors, *self._teacher):
+            module.to(device)
+
     def backward(self, model: nn.Module, degraded: Tensor, target: Tensor, step: int, bf16: bool) -> Log:
         """Forward and backward of one batch ([n, 3, h, w] in [0, 1] each); returns what to log."""
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast(degraded.device.type, torch.bfloat16, enabled=bf16):
             losses, bottleneck = self.losses(model, degraded, target)
         return self.balancer.backward(losses, bottleneck, model, step)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from contextlib import nullcontext
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,23 +22,22 @@ import torch
 from torch import nn
 
 import qdr
-from qdr import paths
+from qdr import paths, ranks
 from qdr.config import Config
 from qdr.data.loader import PairSet, to_tensor
 from qdr.methods import NONE
 from qdr.models.zoo import build_model
-from qdr.provenance import has_bf16
 from qdr.quant.policy import describe
 from qdr.quant.prepare import calibrate, link, prepare, thaw
 from qdr.seed import derive, seed_everything
-from qdr.train.checkpoint import Progress, load_weights, save_run
-from qdr.train.loop import fit, validate
+from qdr.train.checkpoint import Progress, alone, load_weights, save_run
+from qdr.train.loop import fit, use_bf16, validate
 from qdr.train.objective import Objective
 from qdr.train.optim import make_optimizer
 from qdr.train.plan import Run, list_runs, plan, teacher
 
 CALIBRATION_SIDE = 128
-CODE = ("models", "quant", "distill", "train", "data/loader.py", "seed.py")  # what decides a model's bits
+CODE = ("models", "quant", "distill", "train", "data/loader.py", "ranks.py", "seed.py")  # what decides a model's bits
 Model = tuple[nn.Module, list[dict[str, Any]]]
 
 
@@ -65,16 +65,26 @@ def search(config: Config, task: str) -> list[dict[str, Any]]:
 
 
 def _make_all(config: Config, runs: list[Run], folder: Path) -> None:
-    for run in runs:
-        make(config, run)
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = {run.name for run in runs}
-    for stale in [path for path in folder.iterdir() if path.name not in kept]:
-        shutil.rmtree(stale)
+    with ranks.together():
+        for run in runs:
+            _make(config, run)
+        if ranks.rank() == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            kept = {run.name for run in runs}
+            for stale in [path for path in folder.iterdir() if path.name not in kept]:
+                shutil.rmtree(stale)
 
 
 def make(config: Config, run: Run) -> None:
-    """Train or calibrate one run, unless the store holds it, and put it in its folder."""
+    """Train or calibrate one run, unless the store holds it, and put it in its folder.
+
+    Of several commands that want the same model, one makes it and the others wait.
+    """
+    with ranks.together():
+        _make(config, run)
+
+
+def _make(config: Config, run: Run) -> None:
     recipe = run.recipe
     data = _training_pairs(run)
     about = describe_run(config, run) | {"data": data.digest(), "code": _code_digest(), "torch": torch.__version__}
@@ -82,14 +92,18 @@ def make(config: Config, run: Run) -> None:
         starts = {name: run_folder(teacher(run.task, name)) for name in (recipe.start, recipe.teacher)}
         about["teachers"] = {name: _weights_digest(folder) for name, folder in starts.items()}
     fingerprint = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-    stored = paths.store(fingerprint)
-    if not stored.is_dir():
-        progress = Progress(paths.unfinished(fingerprint), fingerprint)
-        model, metrics = _train(config, run, data, progress)
-        save_run(stored, model, metrics, about)
-        progress.clear()
-    with paths.replacing(run_folder(run)) as temporary:
-        shutil.copytree(stored, temporary)
+    stored, first = paths.store(fingerprint), ranks.rank() == 0
+    with alone(paths.unfinished(fingerprint)) if first else nullcontext():
+        if ranks.agreed(first and not stored.is_dir()):
+            progress = Progress(paths.unfinished(fingerprint), fingerprint)
+            model, metrics = _train(config, run, data, progress)
+            if first:
+                save_run(stored, model, metrics, about)
+                progress.clear()
+        if first:
+            with paths.replacing(run_folder(run)) as temporary:
+                shutil.copytree(stored, temporary)
+    ranks.wait()
 
 
 def _train(config: Config, run: Run, data: PairSet, progress: Progress) -> Model:
@@ -144,7 +158,8 @@ def describe_run(config: Config, run: Run) -> dict[str, Any]:
         "quant": vars(config.quant) | rules if recipe.quantized else None,
         "model": vars(config.model),
         "threads": config.threads,
-        "bf16": schedule.bf16 and has_bf16(),
+        "bf16": use_bf16(schedule.bf16),
+        "device": ranks.device().type,
         "capability": torch.backends.cpu.get_cpu_capability(),
     }
 

@@ -33,6 +33,7 @@ def declare(front: Front) -> None:
         ("detect", _detect, "measure what degradation and restoration do to a detector"),
         ("bench", _bench, "measure latency, each engine in processes of its own"),
         ("kernels", _kernels, "list what an INT8 engine has to do, kernel by kernel"),
+        ("graph", _graph, "list the quantized tensors of the INT8 model: bits, scales, shapes"),
     ]
     for name, function, text in of_all:
         verb(name, function, text, examples=f"qdr {name}")
@@ -124,6 +125,13 @@ def _kernels(_: argparse.Namespace) -> None:
     from qdr.bench.kernels import write_kernels
 
     write_kernels(config.load())
+
+
+def _graph(_: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.report.graph import write_graph
+
+    write_graph(config.load())
 
 
 def _jetson(_: argparse.Namespace) -> None:

@@ -24,7 +24,9 @@ def declare(front: Front) -> None:
         "qdr report verify    # exit code 2 where paper and results/ disagree",
     )
     report.add_argument(
-        "what", choices=["tables", "figures", "speed", "texts", "verify"], help="speed: its tables and figures"
+        "what",
+        choices=["tables", "figures", "speed", "site", "texts", "verify"],
+        help="speed: its tables and figures; site: pages to look at",
     )
     report.add_argument("--profile", help="default: the active one; for texts and verify: all")
     _declare_compare(
@@ -89,6 +91,11 @@ def _report(options: argparse.Namespace) -> None:
     if options.what == "tables":
         tables.write_quality(active, results, paths.tables(active.profile))
         metrics.write_quality(results, results)
+    elif options.what == "site":
+        from qdr.report.site import write_site
+
+        write_site(active, results, paths.site(active.profile))
+        print(f"open {paths.site(active.profile) / 'index.html'}")
     elif options.what == "figures":
         figures.write_quality(active, results, paths.figures(active.profile))
     else:

@@ -51,7 +51,7 @@ def test_two_sizes(tmp_path: Path) -> None:
 def test_a_corrupt_image_is_named(tmp_path: Path, keep: int) -> None:
     path = save(tmp_path / "broken.png", (64, 64))
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(QdrError, match=r"broken\.png cannot be read"):
+    with pytest.raises(QdrError, match=r"broken\.png (cannot be read|is empty)"):
         read_image(path)
     with pytest.raises(QdrError, match=r"gone\.png does not exist"):
         read_image(tmp_path / "gone.png")

@@ -27,6 +27,8 @@ def conf() -> ModuleType:
         ("b**2 and |x| and name_ but not a_b", "b\\*\\*2 and \\|x\\| and name\\_ but not a_b"),
         ("with `QuantPoint`s", "with ``QuantPoint``\\ s"),
         ("``kept``", "``kept``"),
+        ("open `to the", "open `to the"),
+        ("next` line", "next` line"),
     ],
 )
 def test_a_line(conf: ModuleType, plain: str, marked: str) -> None:

@@ -1,5 +1,8 @@
 """What every balancer has: the losses and their gradients at the bottleneck in, parameter gradients out.
 
+A balancer lives on the CPU and sees the whole batch, however many processes share it (`qdr.ranks`): losses are means over
+processes, gradients at the bottleneck stand side by side.
+
 The first loss is the anchor (reconstruction, or the teacher's output where there is no ground truth), the others
 distil. Losses meet at the bottleneck tensor b; `Pulls` holds dL_k/db for each of them, measured every so many steps.
 """
@@ -10,6 +13,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from qdr import ranks
 
 Log = dict[str, float]
 
@@ -27,7 +32,8 @@ class Pulls:
         for loss in losses:
             (pull,) = torch.autograd.grad(loss, bottleneck, retain_graph=True, allow_unused=True)
             rows.append(torch.zeros_like(bottleneck, dtype=torch.float32) if pull is None else pull.float())
-        return cls(torch.stack([row.flatten() for row in rows]))
+        pulls = torch.stack([row.flatten() for row in rows])
+        return cls((ranks.joined(pulls) / ranks.world() if ranks.world() > 1 else pulls).cpu())
 
     def magnitudes(self) -> Tensor:
         """`mean |dL_k/db|`, [k]."""
@@ -69,12 +75,12 @@ class Balancer(nn.Module):
 
     def backward(self, losses: dict[str, Tensor], bottleneck: Tensor | None, model: nn.Module, step: int) -> Log:
         """Add the gradients of a step to the parameters' `grad` and return what to log."""
-        log: Log = {f"loss_{name}": float(loss.detach()) for name, loss in losses.items()}
+        values = ranks.mean(torch.stack([loss.detach() for loss in losses.values()])).cpu()
+        log: Log = {f"loss_{name}": float(value) for name, value in zip(losses, values, strict=True)}
         if len(losses) == 1:
             (loss,) = losses.values()
             loss.backward()  # type: ignore[no-untyped-call]
-            return log | {"loss": float(loss.detach())}
-        values = torch.stack([loss.detach() for loss in losses.values()])
+            return log | {"loss": float(values)}
         pulls = None
         if bottleneck is not None and step % self.every == 0:
             pulls = Pulls.measure(list(losses.values()), bottleneck)

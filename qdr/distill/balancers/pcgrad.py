@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from qdr import ranks
 from qdr.distill.balancers._base import Balancer
 
 
@@ -27,7 +28,7 @@ class Balance(Balancer):
             found = torch.autograd.grad(weight * loss, parameters, retain_graph=True, allow_unused=True)
             pairs = zip(found, parameters, strict=True)
             rows.append(torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in pairs]))
-        total = project(torch.stack(rows)).sum(dim=0)
+        total = project(ranks.mean(torch.stack(rows))).sum(dim=0)
         for parameter, piece in zip(parameters, torch.split(total, [p.numel() for p in parameters]), strict=True):
             piece = piece.reshape(parameter.shape)
             parameter.grad = piece.clone() if parameter.grad is None else parameter.grad + piece

@@ -31,7 +31,7 @@ class BatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return (x - self.mean) / self.deviation * self.weight + self.bias
-        mean, variance = torch.zeros(x.shape[1]), torch.zeros(x.shape[1])
+        mean, variance = torch.zeros(2, x.shape[1], device=x.device)
         y = F.batch_norm(x, mean, variance, self.weight.flatten(), self.bias.flatten(), True, 1.0, EPSILON)
         self.mean.lerp_(mean.view_as(self.mean), MOMENTUM)  # momentum 1 has left the batch's own statistics there
         self.deviation.lerp_((variance + EPSILON).sqrt().view_as(self.deviation), MOMENTUM)

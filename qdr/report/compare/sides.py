@@ -103,8 +103,8 @@ def _revision(text: str, letter: str, stack: ExitStack) -> Side:
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         for member in tar:
             name = PurePosixPath(member.name)
-            source = tar.extractfile(member) if name.suffix in (".csv", ".json") and len(name.parts) == 3 else None
-            if source is not None:
+            wanted = member.isreg() and name.suffix in (".csv", ".json") and len(name.parts) == 3
+            if wanted and (source := tar.extractfile(member)) is not None:
                 target = root.joinpath(*name.parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(source.read())

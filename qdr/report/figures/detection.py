@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 
 from qdr.data.pairs import read_image
 from qdr.detection.boxes import iou
+from qdr.errors import QdrError
 from qdr.evaluate.stats import Interval
 from qdr.report.detection import LABELS, METHODS, Detection
 from qdr.report.quality import TASK_LABELS, label
@@ -57,7 +58,7 @@ def detection_boxes(folder: Path, tasks: list[str]) -> Figure | None:
         return None
     figure, axes = plt.subplots(len(tasks), len(PANELS), figsize=(2.5 * len(PANELS), 2.75 * len(tasks) + 0.4), squeeze=False)
     for row, task in zip(axes, tasks, strict=True):
-        record = read_json(folder / task / "boxes.json")
+        record = _boxes(folder / task / "boxes.json")
         for axis, (name, title) in zip(row, PANELS.items(), strict=True):
             axis.imshow(read_image(folder / task / f"{name}.png"))
             right = _draw(axis, record["objects"], record[name])
@@ -70,6 +71,21 @@ def detection_boxes(folder: Path, tasks: list[str]) -> Figure | None:
     figure.suptitle("Detections: green right, red wrong; white dashed: objects that were missed", fontsize=9)
     figure.tight_layout(rect=(0, 0, 1, 0.995))
     return figure
+
+
+def _boxes(path: Path) -> dict[str, Any]:
+    """boxes.json: `objects` and what each panel shows, as [kind, score, left, top, right, bottom]."""
+    record = read_json(path, **dict.fromkeys(("objects", *PANELS), list))
+    for key in ("objects", *PANELS):
+        for number, entry in enumerate(record[key]):
+            if (
+                not isinstance(entry, list)
+                or len(entry) != 6
+                or not isinstance(entry[0], str)
+                or not all(isinstance(value, int | float) for value in entry[1:])
+            ):
+                raise QdrError(f"{path}: {key}[{number}] is {entry!r}, expected a kind and five numbers: run `dvc repro`")
+    return record
 
 
 def _point(axis: Axes, place: int, method: str, interval: Interval) -> None:

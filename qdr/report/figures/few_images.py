@@ -15,12 +15,10 @@ KINDS = {REAL: "real images", SCENES: "held-out scenes"}
 
 def few_images(quality: Quality, bits: str) -> Figure | None:
     """A column per task, a row per kind of test set, a line per method; None where one number of images was measured."""
-    settings = {task: quality.settings(task, (bits,)) for task in quality.tasks}
-    tasks = [task for task, found in settings.items() if len({s.images for s in found}) > 1]
-    kinds = quality.kinds()
+    settings = few_settings(quality, bits)
+    tasks, kinds = list(settings), quality.kinds()
     if not tasks:
         return None
-    shown = _methods(settings, tasks)
     size = (2.8 * len(tasks) + 0.6, 2.5 * len(kinds) + 0.9)
     figure, axes = plt.subplots(len(kinds), len(tasks), figsize=size, squeeze=False, sharex="col")
     for row, kind in zip(axes, kinds, strict=True):
@@ -30,7 +28,7 @@ def few_images(quality: Quality, bits: str) -> Figure | None:
                 quality,
                 task,
                 quality.real(task)[0] if kind == REAL else SCENES,
-                [s for s in settings[task] if s.method in shown],
+                settings[task],
             )
         row[0].set_ylabel(f"{KINDS[kind]}\nPSNR of {bits} (dB)")
     for axis, task in zip(axes[0], tasks, strict=True):
@@ -45,10 +43,12 @@ def few_images(quality: Quality, bits: str) -> Figure | None:
     return figure
 
 
-def _methods(settings: dict[str, list[Setting]], tasks: list[str]) -> set[str]:
-    """Methods that were trained on few images, on every task."""
-    few = [{s.method for s in settings[task] if s.images != "all"} for task in tasks]
-    return set.intersection(*few)
+def few_settings(quality: Quality, bits: str) -> dict[str, list[Setting]]:
+    """Per task with several numbers of training images the settings of methods that were trained on few on each of them."""
+    settings = {task: quality.settings(task, (bits,)) for task in quality.tasks}
+    settings = {task: found for task, found in settings.items() if len({s.images for s in found}) > 1}
+    few = [{s.method for s in found if s.images != "all"} for found in settings.values()]
+    return {task: [s for s in found if s.method in set.intersection(*few)] for task, found in settings.items()}
 
 
 def _panel(axis: Axes, quality: Quality, task: str, split: str, settings: list[Setting]) -> None:

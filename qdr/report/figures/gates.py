@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from qdr.data.pairs import read_image
+from qdr.data.pairs import read_grey, read_image
 from qdr.report.quality import TASK_LABELS
 
 
@@ -22,15 +22,15 @@ def ldg_gates(gates: Path) -> Figure:
     size = (2.3 * (2 + levels), 1.75 * len(tasks))
     figure, axes = plt.subplots(len(tasks), 2 + levels, figsize=size, squeeze=False, layout="constrained")
     for row, task in zip(axes, tasks, strict=True):
-        truth = _grey(gates / task / "truth.png")
+        truth = grey(gates / task / "truth.png")
         row[0].imshow(read_image(gates / task / "input.png"))
         row[0].set_ylabel(TASK_LABELS[task])
         _show(row[1], truth, "true degradation")
         for level in range(levels):
-            gate = _grey(gates / task / f"gate{level}.png")
+            gate = grey(gates / task / f"gate{level}.png")
             height, width = gate.shape
             small = np.asarray(Image.fromarray(truth).resize((width, height), Image.Resampling.BOX))
-            _show(row[2 + level], gate, f"gate at 1/{4 << level}: r = {_correlation(gate, small):+.2f}")
+            _show(row[2 + level], gate, f"gate at 1/{4 << level}: r = {correlation(gate, small):+.2f}")
         for axis in row:
             axis.set_xticks([])
             axis.set_yticks([])
@@ -44,13 +44,12 @@ def _show(axis: Axes, image: NDArray[np.float32], title: str) -> None:
     axis.set_title(f"{title}\n[{low / 255:.2f}, {high / 255:.2f}]", fontsize=8)
 
 
-def _grey(path: Path) -> NDArray[np.float32]:
-    read_image(path)
-    with Image.open(path) as image:
-        return np.asarray(image.convert("L"), np.float32)
+def grey(path: Path) -> NDArray[np.float32]:
+    """A map as it was saved, [height, width] in [0, 255]."""
+    return np.asarray(read_grey(path), np.float32)
 
 
-def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+def correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """Pearson's r over pixels; nan where a map is constant."""
     if a.std() == 0 or b.std() == 0:
         return float("nan")

@@ -15,15 +15,14 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qdr.report.load import ROOFLINE, load
-from qdr.rows import read_json
+from qdr.report.load import ROOFLINE, load, read_machine
 
 KINDS = {"int8": ("INT8", "#D55E00", "o"), "fp32": ("FP32", "#000000", "s")}
 
 
 def roofline(path: Path) -> Figure:
     """Rate against operations per byte, a panel per side, a point per convolution, its area its share of the time."""
-    frame, machine = load(path, ROOFLINE), read_json(path.with_name("machine.json"))
+    frame, machine = load(path, ROOFLINE), read_machine(path.with_name("machine.json"))
     sides = sorted(set(frame["height"].tolist()))
     figure, axes = plt.subplots(1, len(sides), figsize=(4.6 * len(sides), 3.9), sharex=True, sharey=True, squeeze=False)
     for axis, side in zip(axes[0], sides, strict=True):

@@ -32,12 +32,12 @@ def tug_of_war(path: Path, bits: str) -> Figure:
     for column, task in enumerate(tasks):
         top, bottom = axes[:, column]
         for method in methods:
-            table = _by_step(runs[(runs["task"] == task) & (runs["method"] == method)])
+            table = by_step(runs[(runs["task"] == task) & (runs["method"] == method)])
             if "grad_cosine" not in table:
                 continue
             how = {"color": colour(method), "linewidth": 2.0 if method == "qdr" else 1.0, "label": label(method)}
-            top.plot(_smooth(table["grad_cosine"]), **how)
-            bottom.plot(_smooth(_ratio(table)), **how)
+            top.plot(smooth(table["grad_cosine"]), **how)
+            bottom.plot(smooth(pull_ratio(table)), **how)
         top.axhline(0, color="#444444", linewidth=0.8)
         top.set_ylim(-0.55, 0.55)
         bottom.set_yscale("log")
@@ -54,12 +54,14 @@ def tug_of_war(path: Path, bits: str) -> Figure:
     return figure
 
 
-def _by_step(rows: pd.DataFrame) -> pd.DataFrame:
+def by_step(rows: pd.DataFrame) -> pd.DataFrame:
+    """What one run logged where it logged the cosine, a column per metric; without that column where it never did."""
     table = rows.pivot_table(index="step", columns="metric", values="value")
     return table[table["grad_cosine"].notna()] if "grad_cosine" in table else table
 
 
-def _ratio(table: pd.DataFrame) -> pd.Series[float]:
+def pull_ratio(table: pd.DataFrame) -> pd.Series[float]:
+    """Weighted gradient of distillation over that of the reconstruction (without labels: of the teacher's output)."""
     terms = [name.removeprefix("grad_") for name in map(str, table) if name.startswith("grad_") and name != "grad_cosine"]
     pulls = {term: table[f"grad_{term}"] * table[f"weight_{term}"] for term in terms}
     anchor = "rec" if "rec" in pulls else "output"
@@ -67,5 +69,6 @@ def _ratio(table: pd.DataFrame) -> pd.Series[float]:
     return ratio.replace(0.0, np.nan)
 
 
-def _smooth(values: pd.Series[float]) -> pd.Series[float]:
+def smooth(values: pd.Series[float]) -> pd.Series[float]:
+    """The moving average that figures show."""
     return values.rolling(WINDOW, min_periods=1, center=True).mean()

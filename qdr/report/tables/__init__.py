@@ -78,7 +78,8 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
     ]
     if (results / "detection.csv").is_file():  # results of before that stage have none
         tables.append(detection_table(Detection(results / "detection.csv"), stats, config.detect.resamples))
-    for table in [*tables, parity_table(results / "parity.csv"), protocol_table(), conventions_table()]:
+    tables += [parity_table(results / "parity.csv"), protocol_table(), conventions_table()]
+    for table in tables:  # all are made before one is written: results that one of them refuses change none
         table.write(output / "quality")
     with replacing(output / "INDEX.md") as temporary:
         temporary.write_text(INDEX, encoding="utf-8")
@@ -86,18 +87,15 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
 
 def write_speed(config: Config, results: Path, output: Path) -> None:
     """Write the tables of latency, layers and the machine's limit, what a Jetson measured, and what is predicted for it."""
-    folder = output / "speed"
-    latency_table(results / "latency.csv", results / "jetson.json").write(folder)
-    measured = jetson_table(results / "jetson.json")
-    if measured is not None:
-        measured.write(folder)
-    kernels = read_kernels(results / "kernels.csv")
-    prediction_table(kernels, "base").write(folder)
-    target_table(kernels).write(folder)
+    jetson, kernels = results / "jetson.json", read_kernels(results / "kernels.csv")
+    tables = [latency_table(results / "latency.csv", jetson), jetson_table(jetson)]
+    tables += [prediction_table(kernels, "base"), target_table(kernels)]
     if (results / "census.csv").is_file():  # results of before have none
-        census_table(results / "census.csv").write(folder)
+        tables.append(census_table(results / "census.csv"))
     if (results / "roofline.csv").is_file():
-        roofline_table(results / "roofline.csv").write(folder)
+        tables.append(roofline_table(results / "roofline.csv"))
     peers = find_peers(config, Quality(results / "quality.csv"), results / "latency.csv")
     if peers is not None:
-        peers_table(peers, Bootstrap(config.stats.resamples, config.stats.confidence)).write(folder)
+        tables.append(peers_table(peers, Bootstrap(config.stats.resamples, config.stats.confidence)))
+    for table in filter(None, tables):
+        table.write(output / "speed")

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from qdr.bench.roofline import BAND, LABEL, MODES, SIZES, TARGET_FPS, Layer, fps, reaches
-from qdr.report.load import KERNELS, load
+from qdr.report.load import KERNELS, load, read_jetson
 from qdr.report.tables.table import RULE, Table
-from qdr.rows import read_json
 
 DASH = "—"
 Json = dict[str, Any]
@@ -26,7 +25,7 @@ def read_kernels(path: Path) -> dict[str, list[Layer]]:
 
 def imported(jetson: Path) -> list[tuple[Json, Json]]:
     """Device and row of everything that was brought back."""
-    return [(entry["device"], row) for entry in read_json(jetson).get("imported", []) for row in entry["rows"]]
+    return [(entry["device"], row) for entry in read_jetson(jetson).get("imported", []) for row in entry["rows"]]
 
 
 def device_label(device: Json) -> str:

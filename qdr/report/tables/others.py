@@ -9,7 +9,7 @@ import pandas as pd
 from qdr.evaluate.parity import GATE_MEAN_LEVEL, GATE_PSNR_DB, level_gate
 from qdr.evaluate.stats import rank
 from qdr.metrics.protocol import PROTOCOLS
-from qdr.report.load import LATENCY, LATER, PARITY, SENSITIVITY, load
+from qdr.report.load import LATENCY, LATER, PARITY, SENSITIVITY, load, read_jetson
 from qdr.report.quality import TASK_LABELS, Quality, label, span
 from qdr.report.tables.jetson import device_label, imported
 from qdr.report.tables.table import RULE, Table
@@ -109,13 +109,13 @@ def latency_table(latency: Path, jetson: Path) -> Table:
             cells += [f"{row['fps']:.0f}", f"{speed:.2f}×", f"{row['peak_rss_mib']:.0f}"]
             cells += [f"{row['end_to_end_median_ms']:.2f}", f"{row['psnr_to_fp32_db']:.1f}"] if whole else []
             rows.append(([str(side)] if len(sides) > 1 else []) + cells)
-    record = read_json(jetson)
+    record = read_jetson(jetson)
     rows.append(RULE)
     notes = ["Speed-up: over FP32 in the same engine, same run."]
     if whole:
         notes.append("End to end: the median from 8-bit image to 8-bit image; the other times are of the engine alone.")
         notes.append("PSNR to FP32: of the timed output to the FP32 model's, 100 dB where they are equal.")
-    first, cpu = frame.iloc[0], read_json(latency.with_suffix(".json"))["cpu"]
+    first, cpu = frame.iloc[0], read_json(latency.with_suffix(".json"), cpu=str)["cpu"]
     start, missing = ([str(first["height"])] if len(sides) > 1 else []), ["—"] * (2 if whole else 0)
     if record["status"] == "built":
         for entry in record["rows"]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qdr.report.load import ROOFLINE, load
+from qdr.report.load import ROOFLINE, load, read_machine
 from qdr.report.tables.table import Table
-from qdr.rows import read_json
 
 GOAL = 0.75
 
 
 def roofline_table(path: Path) -> Table:
     """All convolutions together: their rate against the GEMM peak, and the time that is spent beside them."""
-    frame, machine = load(path, ROOFLINE), read_json(path.with_name("machine.json"))
+    frame, machine = load(path, ROOFLINE), read_machine(path.with_name("machine.json"))
     header = ["Side", "Precision", "GMAC", "Convolutions (ms)", "Other layers (ms)", "GOPS", "Peak (GOPS)", "Share of peak"]
     rows = []
     for (side, precision), part in frame.groupby(["height", "precision"], sort=True):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from qdr import paths
 from qdr.errors import QdrError
+from qdr.files import read_text
 from qdr.paths import replacing
 from qdr.report.texts.claims import Claim, Page, answers, finder, holds, read_claims
 from qdr.report.texts.quantities import Facts
@@ -43,7 +44,7 @@ def rewrite(profile: str | None = None) -> tuple[list[str], list[str]]:
     """Write the numbers and tables that moved. Returns a line per edit, and what is left to mend by hand."""
     done, left = [], []
     for path, reading in _readings(profile):
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         for start, end, new in sorted(reading.edits, reverse=True):
             text = text[:start] + new + text[end:]
         if reading.edits:
@@ -65,7 +66,7 @@ def _readings(profile: str | None) -> Iterator[tuple[Path, Reading]]:
             if name in pages:
                 raise QdrError(f"{CLAIMS}: there is no page {name}")
             continue
-        yield root / name, read(name, (root / name).read_text(encoding="utf-8"), pages.get(name, Page()), profile)
+        yield root / name, read(name, read_text(root / name), pages.get(name, Page()), profile)
 
 
 def read(name: str, text: str, page: Page, profile: str | None = None) -> Reading:
@@ -97,7 +98,7 @@ def _table(name: str, text: str, found: re.Match[str], reading: Reading, profile
     if not path.is_file():
         reading.wrong.append(f"{name}, line {_line(text, found.start())}: no table {path.relative_to(paths.project_root())}")
         return
-    shown, kept = found["body"].strip("\n"), path.read_text(encoding="utf-8").strip("\n")
+    shown, kept = found["body"].strip("\n"), read_text(path).strip("\n")
     if shown != kept:
         pairs = enumerate(zip_longest(shown.splitlines(), kept.splitlines(), fillvalue=""))
         row, (there, here) = next((row, pair) for row, pair in pairs if pair[0] != pair[1])

@@ -1,0 +1,86 @@
+"""The dry run of a profile: its matrix, what it takes, and what more workers make of it. Nothing is trained.
+
+Hours are step times of `results/<profile>/steps.csv`, measured by `qdr plan --measure` on the machine that `steps.json`
+names, times the profile's steps; the times to the end are simulated schedules (`qdr.fanout.schedule`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from qdr import paths, provenance
+from qdr.config import Config
+from qdr.fanout import estimate
+from qdr.fanout.cells import Cells, cells
+from qdr.fanout.schedule import chains, makespan
+from qdr.report.load import STEPS, load
+from qdr.rows import write_json, write_rows
+from qdr.train.plan import Run
+
+WORKERS = (1, 2, 4, 8, 16, 32, 64)
+HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A profile's cells with the seconds of each, the bytes of all, and where steps were timed."""
+
+    profile: str
+    matrix: Cells
+    seconds: dict[Run, float]
+    size: int
+    device: str
+    threads: int
+
+    def hours(self, workers: int) -> float:
+        """Simulated hours to the end with so many workers."""
+        return makespan(self.seconds, self.matrix, workers) / HOUR
+
+    @property
+    def longest(self) -> float:
+        """Hours of the longest chain of needs: no number of workers is faster."""
+        return max(chains(self.seconds, self.matrix).values()) / HOUR
+
+
+def measure(config: Config) -> None:
+    """Time a step of each kind and write results/<profile>/steps.csv and steps.json."""
+    folder = paths.results(config.profile)
+    write_rows(folder / "steps.csv", estimate.measure(config, cells(config)))
+    write_json(folder / "steps.json", provenance.collect(config.profile, [config.fp32.seed], config.threads))
+
+
+def read_plan(config: Config) -> Plan:
+    """The plan of a profile from its measured step times.
+
+    Raises:
+        QdrError: when they are missing, or of another matrix than the profile's.
+    """
+    path, matrix = paths.results(config.profile) / "steps.csv", cells(config)
+    rows = [{str(key): value for key, value in row.items()} for row in load(path, STEPS).to_dict("records")]
+    seconds = estimate.seconds(config, matrix, rows, str(path))
+    first = rows[0]
+    return Plan(config.profile, matrix, seconds, estimate.storage(matrix, rows), str(first["device"]), int(first["threads"]))
+
+
+def show(plan: Plan, console: Console) -> None:
+    """Print the matrix by method, and the hours by number of workers."""
+    table = Table(title=f"{plan.profile}: {len(plan.matrix)} models", title_justify="left")
+    for name in ("method", "bits", "tasks", "models", "hours each", "hours"):
+        table.add_column(name, justify="left" if name in ("method", "bits", "tasks") else "right")
+    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in plan.matrix:
+        groups[run.method, run.bits].append(run)
+    for (method, bits), runs in groups.items():
+        hours = [plan.seconds[run] / HOUR for run in runs]
+        tasks = ", ".join(dict.fromkeys(run.task for run in runs))
+        table.add_row(method, bits, tasks, str(len(runs)), f"{max(hours):.3g}", f"{sum(hours):.3g}")
+    console.print(table)
+    where = f"{plan.device}, {plan.threads} thread{'s' if plan.threads > 1 else ''}"
+    console.print(f"steps timed on: {where} (results/{plan.profile}/steps.json); storage: {plan.size / 1e6:.0f} MB")
+    console.print(f"the longest chain, a teacher and what learns from it: {plan.longest:.3g} hours")
+    for workers in WORKERS:
+        console.print(f"{workers:3d} worker{'s' if workers > 1 else ' '}: {plan.hours(workers):.3g} hours (simulated)")

@@ -1,0 +1,175 @@
+"""Model files that are broken, of another kind, or carry code."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import save as serialize
+
+from qdr.restore import pretrained
+from qdr.train.checkpoint import load_weights
+from tests.faults.fault import Fault, Inject
+from tests.faults.pictures import picture
+
+RESTORE = ("restore", "in.png", "out.png", "--model", "m.onnx")
+GONE = "nothing; OUT is not written"
+
+
+class Code:
+    """What runs when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (eval, ("open('touched', 'w').close()",))
+
+
+def model(name: str = "image", channels: int = 3, kind: int = TensorProto.FLOAT) -> onnx.ModelProto:
+    """One convolution of 1x1."""
+    shape = ["n", channels, "h", "w"]
+    values = [helper.make_tensor_value_info(n, kind, shape) for n in (name, "restored")]
+    weight = numpy_helper.from_array(np.ones((channels, channels, 1, 1), np.float32), "w")
+    graph = helper.make_graph([helper.make_node("Conv", [name, "w"], ["restored"])], "g", values[:1], values[1:], [weight])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def onnx_file(data: onnx.ModelProto | bytes) -> Inject:
+    def inject(place: Path) -> None:
+        picture().save(place / "in.png")
+        (place / "m.onnx").write_bytes(data if isinstance(data, bytes) else data.SerializeToString())
+
+    return inject
+
+
+def elsewhere() -> onnx.ModelProto:
+    """A model that names another file for its weights."""
+    proto = model()
+    weight = proto.graph.initializer[0]
+    weight.ClearField("raw_data")
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="../../../../etc/passwd")
+    return proto
+
+
+def weights(data: bytes) -> Inject:
+    return lambda place: (place / "model.safetensors").write_bytes(data)
+
+
+def header(**about: str) -> bytes:
+    return serialize({"a": np.zeros(3, np.float32)}, metadata={"about": json.dumps(about)})
+
+
+def read_weights() -> object:
+    """`qdr.train.checkpoint.load_weights`"""
+    return load_weights(Path.cwd(), torch.nn.Linear(2, 2))
+
+
+def read_packaged() -> object:
+    """`qdr.restore.pretrained.load`"""
+    return pretrained.load(Path.cwd() / "model.safetensors")
+
+
+FAULTS = [
+    Fault(
+        "onnx-text", "a text with the suffix .onnx", onnx_file(b"hello world"), RESTORE, "m.onnx is not an ONNX file", GONE
+    ),
+    Fault("onnx-empty", "an ONNX file of no bytes", onnx_file(b""), RESTORE, "m.onnx is not an ONNX file", GONE),
+    Fault(
+        "onnx-cut", "an ONNX file cut in the middle", onnx_file(model().SerializeToString()[:70]), RESTORE, "m.onnx", GONE
+    ),
+    Fault(
+        "onnx-elsewhere",
+        "an ONNX file that names /etc/passwd for its weights",
+        onnx_file(elsewhere()),
+        RESTORE,
+        "keeps its tensor 'w' in another file: export it as one file",
+        GONE,
+    ),
+    Fault(
+        "onnx-input",
+        "an ONNX file of another input",
+        onnx_file(model("pixels")),
+        RESTORE,
+        "takes 'pixels' of (None, 3, None, None): a model of qdr takes 'image'",
+        GONE,
+    ),
+    Fault(
+        "onnx-channels",
+        "an ONNX file for one channel",
+        onnx_file(model(channels=1)),
+        RESTORE,
+        "takes 'image' of (None, 1, None, None)",
+        GONE,
+    ),
+    Fault(
+        "onnx-type",
+        "an ONNX file that takes doubles",
+        onnx_file(model(kind=TensorProto.DOUBLE)),
+        RESTORE,
+        "it must take a float tensor",
+        GONE,
+    ),
+    Fault(
+        "onnx-pickle",
+        "a pickle with code and the suffix .onnx",
+        onnx_file(pickle.dumps(Code())),
+        RESTORE,
+        "m.onnx",
+        "nothing; nothing is run",
+    ),
+    Fault(
+        "weights-pickle",
+        "a pickle with code for a model's weights",
+        weights(pickle.dumps(Code())),
+        read_weights,
+        "model.safetensors is damaged",
+        "nothing; nothing is run",
+    ),
+    Fault(
+        "weights-cut",
+        "a model's weights cut in the middle",
+        weights(header()[:60]),
+        read_weights,
+        "model.safetensors is damaged",
+    ),
+    Fault(
+        "weights-other",
+        "the weights of another network",
+        weights(header()),
+        read_weights,
+        "model.safetensors is of another network",
+    ),
+    Fault(
+        "packaged-pickle",
+        "a pickle with code for packaged weights",
+        weights(pickle.dumps(Code())),
+        read_packaged,
+        "model.safetensors is damaged",
+        "nothing; nothing is run",
+    ),
+    Fault(
+        "packaged-sum",
+        "packaged weights whose checksum differs",
+        weights(header(layout=pretrained.LAYOUT, sha256="0")),
+        read_packaged,
+        "its tensors are not those of its sha256",
+    ),
+    Fault(
+        "packaged-version",
+        "packaged weights of another layout",
+        weights(header(layout="2")),
+        read_packaged,
+        "has layout '2', this qdr reads",
+    ),
+    Fault(
+        "packaged-header",
+        "packaged weights whose header is no object",
+        weights(serialize({"a": np.zeros(3)}, metadata={"about": "[1]"})),
+        read_packaged,
+        "its header must hold an object",
+    ),
+]

@@ -1,0 +1,56 @@
+"""docs/faults.md, written from the catalogue: `python -m tests.faults.page`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.faults.catalogue import CATALOGUE
+from tests.faults.fault import Fault
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
+HEAD = """# What can go wrong, and what is said
+
+Each row is injected for real by a test (`tests/faults/`), which fails when another line is said, when a file is changed or
+lost that was there before, or when a file is left that should not be. What is said is one line on stderr that begins with
+`qdr: error:` and names the file, the value and the remedy; the exit code is 2; `QDR_TRACEBACK=1` shows where it came from.
+The column has the part of the line that the test looks for. Written by `python -m tests.faults.page`.
+
+Readers are fuzzed besides (`tests/faults/test_fuzz.py`): valid files with bytes changed, cut off and spliced, and made-up
+rows and records. Whatever comes in, a reader returns what it promises or raises that one line.
+"""
+FOOT = """
+## Two pipelines at once
+
+DVC locks what a stage reads and writes (`.dvc/tmp/rwlock`): the second `dvc repro` fails at once with `{busy}`, names the
+process that holds the lock, and changes nothing; the first goes on. Run it again when that is done. What a killed process
+left in the lock file DVC finds by its number and drops.
+
+## Limits
+
+- A picture has at most 178,956,970 pixels (512 MiB as RGB); a text file 64 MiB, YAML 1 MiB; an ONNX file 1 GiB; an archive
+  200 GiB, a million members, a hundred bytes for each byte of it, and 1 MiB of any header.
+- A process that is killed (SIGKILL, power) between two writes leaves a hidden folder `.<name>.*` beside what it wrote; it
+  may be deleted. A folder is replaced in two steps: killed exactly between them, the old one is in that hidden folder.
+- Where a test may not mount a file system, full disks are limits on a file's size and read-only ones are permissions; the
+  system then says `File too large` and `Permission denied`.
+"""
+BUSY = "is busy, it is being blocked by"
+
+
+def page() -> str:
+    """The page."""
+    parts = [HEAD]
+    for title, faults in CATALOGUE.items():
+        rows = ["| injected | to | said | lost |", "| --- | --- | --- | --- |", *map(row, faults)]
+        parts.append(f"\n## {title}\n\n" + "\n".join(rows) + "\n")
+    return "".join(parts) + FOOT.format(busy=BUSY)
+
+
+def row(fault: Fault) -> str:
+    """A line of the table."""
+    cells = (fault.what, fault.command, f"`{fault.said}`", fault.lost)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
