@@ -2,7 +2,7 @@
 VENV ?= $(or $(VIRTUAL_ENV),.venv)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: install repro full public peers test slow lint report texts verify smoke perf perf-baseline perf-against
+.PHONY: install repro full public peers test slow lint report texts docs verify smoke perf perf-baseline perf-against
 install: $(VENV)/.qdr-installed  ## create the environment and install qdr with the pinned versions
 repro: install   ; dvc repro                                                    ## the whole pipeline
 full: install    ; sh .ci/profile full                                           ## the full ablation, after `make repro`
@@ -13,6 +13,7 @@ slow: install    ; pytest tests -m slow -q                                      
 lint: install    ; ruff check . && ruff format --check . && mypy && lint-imports ## style, types, floors
 report: install  ; dvc repro --single-item tables figures speed                 ## tables and figures from results/ alone
 texts: install   ; qdr report texts                                             ## numbers of README and docs from results/ alone
+docs: install    ; sphinx-build -q -W --keep-going -b html docs work/docs      ## documentation, warnings are errors
 verify: install  ; qdr report verify                                            ## tables, figures and pages are what results/ gives
 smoke: install   ; sh .ci/smoke                                                 ## the whole pipeline, shortened, in a copy
 perf: install    ; pytest benchmarks -q                                          ## fails where something got slower, with a table
@@ -21,5 +22,5 @@ perf-against: install ; .ci/perf $(COMMIT)                                      
 
 $(VENV)/.qdr-installed: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@

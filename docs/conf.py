@@ -21,6 +21,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sp
 exclude_patterns = ["templates"]
 suppress_warnings = ["ref.python"]  # two classes may have one name: type annotations do not say which is meant
 templates_path = ["templates"]
+highlight_language = "none"  # a set-in block is a formula; doctests are known by their prompt
 html_theme = "furo"
 html_title = "qdr"
 myst_heading_anchors = 3
@@ -28,6 +29,7 @@ myst_enable_extensions = ["colon_fence"]
 autosummary_generate = True
 autodoc_default_options = {"members": True, "show-inheritance": True, "member-order": "bysource"}
 autodoc_typehints = "signature"
+autodoc_type_aliases = {name: name for name in ("Batch", "Bits", "Field", "Picture", "Values")}
 autodoc_mock_imports = [name for name in OPTIONAL if find_spec(name) is None]
 
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((\.\./[^)#\s]+)\)")
@@ -84,12 +86,11 @@ def _indent_of_text(made: list[str]) -> int:
 def _escaped(line: str) -> str:
     pieces = re.split(r"(``[^`]*``|`[^`]*`)", line)
     for place, piece in enumerate(pieces):
-        if piece.startswith("``"):
-            continue
-        if piece.startswith("`") and len(piece) > 1:
-            pieces[place] = f"`{piece}`"
-        else:
+        if place % 2 == 0:
             pieces[place] = re.sub(r"([*|\\])|(?<=\w)_(?=\W|$)", lambda found: "\\" + found[0], piece)
+        elif not piece.startswith("``"):
+            follows = re.match(r"\w", pieces[place + 1])  # a letter right behind a literal has to be parted from it
+            pieces[place] = f"`{piece}`" + ("\\ " if follows else "")
     return "".join(pieces)
 
 
