@@ -45,6 +45,14 @@ def onnx_file(data: onnx.ModelProto | bytes) -> Inject:
     return inject
 
 
+def identity() -> onnx.ModelProto:
+    """A model that gives the image back."""
+    proto = model()
+    weight = np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1)
+    proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight, "w"))
+    return proto
+
+
 def nowhere() -> onnx.ModelProto:
     """A model whose weights are not numbers."""
     proto = model()
