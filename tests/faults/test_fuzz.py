@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from qdr.errors import QdrError
 from tests.faults.seeds import ROOT, SEEDS, Seed
@@ -142,12 +142,15 @@ def test_readers_return_or_refuse(way: str, project: Path, tmp_path_factory: pyt
 
     @settings(max_examples=EXAMPLES, database=None, suppress_health_check=list(HealthCheck))
     @given(files)
+    @example(seed.data)
     def case(data: bytes) -> None:
         folder = project / "case"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         for name in ("params.yaml", "methods.yaml"):  # a project of its own, for readers that look for one
             shutil.copy(ROOT / name, folder)
+        (folder / "data").mkdir()
+        shutil.copy(ROOT / "data" / "manifest.json", folder / "data")
         number = sum(counts.values())
         path = folder / f"{number}{seed.suffix}"
         path.write_bytes(data)
@@ -166,7 +169,7 @@ def test_readers_return_or_refuse(way: str, project: Path, tmp_path_factory: pyt
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) * 1024
     assert grown < MEMORY
     assert sum(counts.values()) >= EXAMPLES
-    assert counts["refused"] > 0
+    assert min(counts.values()) > 0
     assert [line for line in said if "\n" in line] == []
 
 
