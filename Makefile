@@ -2,7 +2,7 @@
 VENV ?= $(or $(VIRTUAL_ENV),.venv)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: install repro full public peers test slow lint report texts docs verify smoke perf perf-baseline perf-against
+.PHONY: install repro full public peers test slow lint licences report texts docs site verify smoke perf perf-baseline perf-against
 install: $(VENV)/.qdr-installed  ## create the environment and install qdr with the pinned versions
 repro: install   ; dvc repro                                                    ## the whole pipeline
 full: install    ; sh .ci/profile full                                           ## the full ablation, after `make repro`
@@ -11,6 +11,7 @@ peers: install   ; sh .ci/profile peers                                         
 test: install    ; pytest -n 2 --doctest-modules qdr tests -m "not slow" -q     ## fast tests and doctests
 slow: install    ; pytest tests -m slow -q                                      ## slow tests
 lint: install    ; ruff check . && ruff format --check . && mypy && lint-imports ## style, types, floors
+licences: install ; .ci/licences                                                ## fails on a licence that is not on its list
 report: install  ; dvc repro --single-item tables figures speed                 ## tables and figures from results/ alone
 texts: install   ; qdr report texts                                             ## numbers of README and docs from results/ alone
 docs: install    ; sphinx-build -q -W --keep-going -b html docs work/docs      ## documentation, warnings are errors

@@ -12,7 +12,16 @@ from collections.abc import Iterable
 
 
 class QdrError(Exception):
-    """A mistake in the input or the environment, with its remedy, on one line."""
+    """A mistake in the input or the environment, with its remedy, on one line.
+
+    What cannot be printed (line ends, a terminal's commands) is escaped: messages quote what came in.
+
+    >>> print(QdrError("unknown key 'a\\nb\\x1b[31m'"))
+    unknown key 'a\\nb\\x1b[31m'
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in message))
 
 
 class Interrupted(KeyboardInterrupt):

@@ -95,11 +95,9 @@ def _value(kind: Any, value: Any, where: str) -> Any:
             raise QdrError(f"{where} must be a mapping, got {value!r}")
         inner = typing.get_args(kind)[1]
         return {str(key): _value(inner, item, f"{where}.{key}") for key, item in value.items()}
-    if isinstance(kind, types.UnionType):
-        return None if value is None else _value(next(k for k in typing.get_args(kind) if k is not type(None)), value, where)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 2**1000 else math.inf
-    if type(value) is not kind:
+    if isinstance(kind, types.UnionType) or type(value) is not kind:
         raise QdrError(f"{where} must be {getattr(kind, '__name__', kind)}, got {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise QdrError(f"{where} must be finite, got {value!r}")

@@ -13,7 +13,9 @@ from PIL import Image
 
 from qdr import config
 from qdr.models.efm import EFM
+from tests import network
 
+network.block()
 ROOT = Path(__file__).resolve().parent.parent
 # A run today tests what it tested yesterday.
 hypothesis.settings.register_profile("same-examples", derandomize=True, deadline=None)

@@ -48,3 +48,20 @@ def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(QdrError, match="free space"), paths.replacing(tmp_path / "file"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_replaced_comes_back(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "old").touch()
+    with pytest.raises(FileNotFoundError), paths.replacing(target):
+        pass  # nothing was written
+    assert [p.name for p in target.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_reason_in_the_words_of_another_language(tmp_path: Path) -> None:
+    with pytest.raises(QdrError, match="file: No space left on device; check"), paths.replacing(tmp_path / "file"):
+        raise RuntimeError("I/O error: No space left on device (os error 28)")
+    with pytest.raises(RuntimeError, match="os error 2"), paths.replacing(tmp_path / "file"):
+        raise RuntimeError("I/O error (os error 2)")

@@ -7,13 +7,35 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from qdr.errors import QdrError, check_choice
 from qdr.restore import pretrained, tiles
 from qdr.restore.footprint import footprint
 from qdr.restore.tiles import Pixels
-from qdr.runtimes.session import ENGINES, PRECISIONS, Session, open_session
+from qdr.runtimes.session import ENGINES, PRECISIONS, Batch, Session, open_session
 
 TENSORRT_SIDE = 512  # pixels; a TensorRT engine is built for one size
+
+
+class _Checked:
+    """An engine whose answers are images: a model that somebody gives may fail on them, or give no numbers at all."""
+
+    def __init__(self, session: Session, path: Path) -> None:
+        self._session, self._path = session, path
+
+    def run(self, image: Batch) -> Batch:
+        """Restore [n, 3, h, w] in [0, 1]."""
+        try:
+            restored = self._session.run(image)
+        except Exception as error:  # engines raise many kinds without a common base
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            raise QdrError(f"{self._path} cannot restore an image of {image.shape} ({reason}): export it again") from error
+        if restored.shape != image.shape:
+            raise QdrError(f"{self._path} makes {restored.shape} of {image.shape}: a model of qdr keeps the size")
+        if not np.isfinite(restored).all():
+            raise QdrError(f"{self._path} gives values that are no numbers: its weights are damaged, export it again")
+        return restored
 
 
 class Restorer:
@@ -61,13 +83,17 @@ class Restorer:
         self.tiling = tiles.tiling(needs, tile, TENSORRT_SIDE if engine == "tensorrt" else None)
         file = _tensorrt(path) if engine == "tensorrt" else path
         self._session: Session = open_session(engine, file, wanted, threads or _cores())
-        takes = self._session.input_spec
+        try:
+            takes = self._session.input_spec
+        except ValueError as error:  # ONNX Runtime's names that are no text
+            raise QdrError(f"{path} is damaged ({error}): export it again") from error
         if takes.name != "image" or len(takes.shape) != 4 or takes.shape[1] not in (3, None):
             raise QdrError(f"{path} takes {takes.name!r} of {takes.shape}: a model of qdr takes 'image' of [n, 3, h, w]")
+        self._checked = _Checked(self._session, path)
 
     def __call__(self, pixels: Pixels, advance: Callable[[float], None] | None = None) -> Pixels:
         """Restore uint8 or uint16 pixels, [h, w] or [h, w, 3]; `advance` is told the share done."""
-        return tiles.restore_pixels(self._session, pixels, self.tiling, advance)
+        return tiles.restore_pixels(self._checked, pixels, self.tiling, advance)
 
     def __enter__(self) -> Restorer:
         return self

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from qdr.errors import QdrError
 from qdr.restore.footprint import Footprint
-from qdr.runtimes.session import MULTIPLE, Session, restore_block
+from qdr.runtimes.session import MULTIPLE, Runs, restore_block
 
 Pixels = NDArray[Any]  # uint8 or uint16, [h, w] grey or [h, w, 3] RGB
 BUDGET = 400 * 2**20  # bytes of activations: with two 24-megapixel images and a runtime the process is below 1 GiB
@@ -100,7 +100,7 @@ def cuts(length: int, side: int, halo: int) -> list[Cut]:
     return [Cut(start, side, first, last) for start, first, last in zip(starts, firsts, lasts, strict=True)]
 
 
-def restore_pixels(session: Session, pixels: Pixels, how: Tiling, advance: Callable[[float], None] | None = None) -> Pixels:
+def restore_pixels(session: Runs, pixels: Pixels, how: Tiling, advance: Callable[[float], None] | None = None) -> Pixels:
     """Restore an image of any size; same shape and type as `pixels`. `advance` is told the share done, in (0, 1]."""
     height, width = pixels.shape[:2]
     tall, wide = (_up(length, how.multiple) for length in (height, width))

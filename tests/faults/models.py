@@ -45,6 +45,28 @@ def onnx_file(data: onnx.ModelProto | bytes) -> Inject:
     return inject
 
 
+def identity() -> onnx.ModelProto:
+    """A model that gives the image back."""
+    proto = model()
+    weight = np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1)
+    proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight, "w"))
+    return proto
+
+
+def nowhere() -> onnx.ModelProto:
+    """A model whose weights are not numbers."""
+    proto = model()
+    proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.full((3, 3, 1, 1), np.nan, np.float32), "w"))
+    return proto
+
+
+def smaller() -> onnx.ModelProto:
+    """A model that halves the image."""
+    proto = model()
+    proto.graph.node[0].attribute.append(helper.make_attribute("strides", [2, 2]))
+    return proto
+
+
 def elsewhere() -> onnx.ModelProto:
     """A model that names another file for its weights."""
     proto = model()
@@ -79,7 +101,12 @@ FAULTS = [
     ),
     Fault("onnx-empty", "an ONNX file of no bytes", onnx_file(b""), RESTORE, "m.onnx is not an ONNX file", GONE),
     Fault(
-        "onnx-cut", "an ONNX file cut in the middle", onnx_file(model().SerializeToString()[:70]), RESTORE, "m.onnx", GONE
+        "onnx-cut",
+        "an ONNX file cut in the middle",
+        onnx_file(model().SerializeToString()[:70]),
+        RESTORE,
+        "m.onnx is not an ONNX file",
+        GONE,
     ),
     Fault(
         "onnx-elsewhere",
@@ -114,11 +141,27 @@ FAULTS = [
         GONE,
     ),
     Fault(
+        "onnx-nan",
+        "an ONNX file whose weights are not numbers",
+        onnx_file(nowhere()),
+        RESTORE,
+        "m.onnx gives values that are no numbers: its weights are damaged",
+        GONE,
+    ),
+    Fault(
+        "onnx-smaller",
+        "an ONNX file that halves the image",
+        onnx_file(smaller()),
+        RESTORE,
+        "a model of qdr keeps the size",
+        GONE,
+    ),
+    Fault(
         "onnx-pickle",
         "a pickle with code and the suffix .onnx",
         onnx_file(pickle.dumps(Code())),
         RESTORE,
-        "m.onnx",
+        "m.onnx is not an ONNX file",
         "nothing; nothing is run",
     ),
     Fault(

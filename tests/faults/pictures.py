@@ -124,7 +124,14 @@ FAULTS = [
         "in.png holds too many pixels",
         GONE,
     ),
-    Fault("picture-no-pixels", "a PNG of 0x0 pixels", write("in.png", png_of(0, 0)), RESTORE, "in.png", GONE),
+    Fault(
+        "picture-no-pixels",
+        "a PNG of 0x0 pixels",
+        write("in.png", png_of(0, 0)),
+        RESTORE,
+        "in.png cannot be read as a picture",
+        GONE,
+    ),
     Fault(
         "picture-postscript",
         "PostScript, which would start Ghostscript, with the suffix .png",

@@ -60,6 +60,11 @@ def line(number: int, change: Callable[[str], str]) -> Callable[[str], str]:
     return apply
 
 
+def without(word: str) -> Callable[[str], str]:
+    """Drop the rows that have a field."""
+    return lambda content: "".join(row for row in content.splitlines(keepends=True) if word not in row.rstrip().split(","))
+
+
 def record(change: Callable[[dict], object]) -> Callable[[str], str]:
     """Change a JSON object."""
 
@@ -229,6 +234,30 @@ FAULTS = [
         results("quality.csv", line(7, lambda row: '"' + row)),
         TABLES,
         "not CSV",
+        KEPT,
+    ),
+    Fault(
+        "csv-no-fp32",
+        "latency.csv without its FP32 rows",
+        results("latency.csv", without("fp32")),
+        SPEED,
+        "latency.csv has no fp32 row of efm in openvino",
+        KEPT,
+    ),
+    Fault(
+        "csv-no-ssim",
+        "quality.csv without any SSIM",
+        results("quality.csv", without("ssim")),
+        TABLES,
+        "quality.csv has no ssim of input FP32",
+        KEPT,
+    ),
+    Fault(
+        "csv-no-model",
+        "kernels.csv without the model of the prediction",
+        results("kernels.csv", without("base")),
+        SPEED,
+        "kernels.csv has no model 'base'",
         KEPT,
     ),
     Fault(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qdr.bench.roofline import BAND, LABEL, MODES, SIZES, TARGET_FPS, Layer, fps, reaches
+from qdr.errors import QdrError
 from qdr.report.load import KERNELS, load, read_jetson
 from qdr.report.tables.table import RULE, Table
 
@@ -64,6 +65,8 @@ def prediction_table(layers: dict[str, list[Layer]], model: str) -> Table:
     """Predicted FPS of one model in every power mode of every Orin, low to high efficiency."""
     header = ["Module", "Mode", "GPU (dense TOPS)", "DLA (dense TOPS)", "Memory (GB/s)", *(f"FPS {w}x{h}" for h, w in SIZES)]
     rows: list[list[str]] = []
+    if model not in layers:
+        raise QdrError(f"kernels.csv has no model {model!r}: run `dvc repro kernels`")
     for number, mode in enumerate(MODES):
         rows += [RULE] if number and mode.device != MODES[number - 1].device else []
         cells = [mode.device, mode.name, f"{mode.gpu_tops:.1f}", f"{mode.dla_tops:.1f}" if mode.dlas else DASH]

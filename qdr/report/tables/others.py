@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from qdr.errors import QdrError
 from qdr.evaluate.parity import GATE_MEAN_LEVEL, GATE_PSNR_DB, level_gate
 from qdr.evaluate.stats import rank
 from qdr.metrics.protocol import PROTOCOLS
@@ -146,4 +147,8 @@ def latency_table(latency: Path, jetson: Path) -> Table:
 
 def _fp32(frame: pd.DataFrame, model: str, engine: str) -> float:
     rows = frame[(frame["model"] == model) & (frame["engine"] == engine) & (frame["precision"] == "fp32")]
+    if rows.empty:
+        raise QdrError(
+            f"latency.csv has no fp32 row of {model} in {engine}, over which speed-ups are: run `dvc repro bench`"
+        )
     return float(rows["median_ms"].iloc[0])

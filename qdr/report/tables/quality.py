@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qdr.config import BITS, SCENES
+from qdr.errors import QdrError
 from qdr.evaluate.stats import Bootstrap, Interval
 from qdr.metrics.recovery import psnr_ratio
 from qdr.report.quality import (
@@ -68,8 +69,16 @@ class View:
         return [where, label(setting.method), setting.bits, self.quality.engine(self.task, setting)]
 
     def means(self, setting: Setting) -> list[str]:
-        """Mean PSNR and SSIM."""
-        return [f"{self.values(setting).mean():.2f}", f"{self.values(setting, 'ssim').mean():.4f}"]
+        """Mean PSNR and SSIM.
+
+        Raises:
+            QdrError: when one was not measured.
+        """
+        found = {metric: self.values(setting, metric) for metric in ("psnr", "ssim")}
+        if lacking := [metric for metric, values in found.items() if not len(values)]:
+            what = f"{lacking[0]} of {setting.method} {setting.bits}, {setting.images} images"
+            raise QdrError(f"quality.csv has no {what}, on {self.split} of task {self.task!r}: run `dvc repro`")
+        return [f"{found['psnr'].mean():.2f}", f"{found['ssim'].mean():.4f}"]
 
     def recovery(self, setting: Setting) -> str:
         """Gain recovery against its own FP32 model, with its interval; 0 and 1 by definition for the input and that one."""

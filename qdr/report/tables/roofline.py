@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from qdr.errors import QdrError
 from qdr.report.load import ROOFLINE, load, read_machine
 from qdr.report.tables.table import Table
 
@@ -18,6 +19,8 @@ def roofline_table(path: Path) -> Table:
     for (side, precision), part in frame.groupby(["height", "precision"], sort=True):
         convolutions = part[part["macs"] > 0]
         macs, spent = convolutions["macs"].sum() / 1e9, convolutions["microseconds"].sum() / 1e3
+        if not spent:
+            raise QdrError(f"{path} has no convolution of {precision} at {side}: run `dvc repro bench`")
         peak = float(part["peak_gops"].iloc[0])
         rate = 2e3 * macs / spent
         other = part["microseconds"].sum() / 1e3 - spent

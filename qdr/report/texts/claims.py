@@ -65,8 +65,9 @@ def _plain(entry: Any) -> Any:
     claims = {
         profile: [{"text": claim} if isinstance(claim, str) else claim for claim in listed]
         for profile, listed in entry.get("claims", {}).items()
+        if isinstance(listed, list)
     }
-    return entry | {"claims": claims}
+    return entry | {"claims": entry.get("claims", {}) | claims}
 
 
 def finder(text: str) -> re.Pattern[str]:

@@ -1,0 +1,108 @@
+"""No unsafe loader in the tree, and one door per kind of file."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from qdr import strict
+from tests.supply.sources import ROOT, calls, files, unsafe
+
+# What opens a file of each kind, and the modules that may: the door, and those that read what this process itself wrote.
+DOORS = {
+    "PIL.Image.open": {
+        "qdr/data/decode.py",
+        "qdr/data/loader.py",  # after `read_image` of the same file
+        "qdr/data/degrade/camera.py",  # from memory
+    },
+    "tifffile.TiffFile": {"qdr/restore/deep.py"},
+    "imagecodecs.png_decode": {"qdr/restore/deep.py"},
+    "onnx.load": {"qdr/export/file.py", "qdr/runtimes/ort.py"},  # ort: within a net for whatever its library raises
+    "tarfile.open": {
+        "qdr/data/archive.py",
+        "qdr/jetson/bundle.py",
+        "qdr/report/compare/sides.py",
+    },  # its writer; git's
+    "zipfile.ZipFile": {"qdr/data/archive.py"},
+    "yaml.load": {"qdr/strict.py"},
+    "yaml.safe_load": set(),
+    "csv.reader": {"qdr/rows.py"},
+    "csv.DictReader": set(),
+    "pandas.read_csv": set(),
+    "torch.load": {"qdr/train/checkpoint.py", "qdr/metrics/perceptual.py"},
+    "safetensors.safe_open": {"qdr/restore/pretrained.py"},
+    "safetensors.torch.load_file": {"qdr/train/checkpoint.py"},
+    "requests.get": {"qdr/data/download.py"},
+    "numpy.load": {"qdr/data/wheels.py", "qdr/bench/worker.py", "qdr/bench/accuracy.py", "qdr/bench/latency.py"},
+}
+SHORT = {"np.load": "numpy.load", "pd.read_csv": "pandas.read_csv", "Image.open": "PIL.Image.open"}
+
+
+EXAMPLES = ("tests/docs/test_metrics_page.py", "tests/jetson/test_page.py")  # run what this repository's own pages say
+
+
+@cache
+def used(path: Path) -> set[str]:
+    """What a file calls, by its long name."""
+    return {SHORT.get(name, name) for name, _ in calls(ast.parse(path.read_text(encoding="utf-8")))}
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_unsafe_loader(path: Path) -> None:
+    found = unsafe(path.read_text(encoding="utf-8"))
+    assert len(found) == (1 if path.relative_to(ROOT).as_posix() in EXAMPLES else 0), found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle\npickle.load(f)",
+        "from pickle import loads\nloads(b)",
+        "import pickle as p\np.loads(b)",
+        "import torch\ntorch.load(f)",
+        "import torch\ntorch.load(f, weights_only=False)",
+        "from torch import load\nload(f)",
+        "import yaml\nyaml.load(f)",
+        "import yaml\nyaml.load(f, Loader=yaml.FullLoader)",
+        "import yaml\nyaml.load(f, yaml.Loader)",
+        "import numpy as np\nnp.load(f, allow_pickle=True)",
+        "eval(text)",
+        "exec(text)",
+        "import tarfile\nwith tarfile.open(f) as tar:\n    tar.extractall(d)",
+        "import subprocess\nsubprocess.run(c, shell=True)",
+        "import os\nos.system(c)",
+        "model = load(name, trust_remote_code=True)",
+        "import requests\nrequests.get(u, verify=False)",
+    ],
+)
+def test_what_is_found(source: str) -> None:
+    assert len(unsafe(source)) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import torch\ntorch.load(f, weights_only=True)\nmodel.eval()",
+        "import yaml\nyaml.load(f, Loader=yaml.SafeLoader)\nyaml.safe_load(f)",
+        "import numpy as np\nnp.load(f)",
+        "import tarfile\nwith tarfile.open(f) as tar:\n    tar.extractall(d, filter='data')",
+        "import zipfile\nwith zipfile.ZipFile(f) as z:\n    z.extractall(d)",
+        "import subprocess\nsubprocess.run(['a'])",
+    ],
+)
+def test_what_is_let_through(source: str) -> None:
+    assert unsafe(source) == []
+
+
+def test_the_yaml_loader_is_a_safe_one() -> None:
+    assert issubclass(strict._Plain, yaml.SafeLoader)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_one_door_for_each_kind_of_file(door: str) -> None:
+    users = {path.relative_to(ROOT).as_posix() for path in (ROOT / "qdr").rglob("*.py") if door in used(path)}
+    assert users == DOORS[door]
