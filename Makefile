@@ -2,7 +2,7 @@
 VENV ?= $(or $(VIRTUAL_ENV),.venv)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: install repro full public peers test slow lint report texts verify smoke perf perf-baseline perf-against
+.PHONY: install repro full public peers test slow lint report site texts verify smoke perf perf-baseline perf-against
 install: $(VENV)/.qdr-installed  ## create the environment and install qdr with the pinned versions
 repro: install   ; dvc repro                                                    ## the whole pipeline
 full: install    ; sh .ci/profile full                                           ## the full ablation, after `make repro`
@@ -12,6 +12,7 @@ test: install    ; pytest -n 2 --doctest-modules qdr tests -m "not slow" -q     
 slow: install    ; pytest tests -m slow -q                                      ## slow tests
 lint: install    ; ruff check . && ruff format --check . && mypy && lint-imports ## style, types, floors
 report: install  ; dvc repro --single-item tables figures speed                 ## tables and figures from results/ alone
+site: install    ; qdr report site                                              ## the report as web pages, work/site/<profile>/index.html
 texts: install   ; qdr report texts                                             ## numbers of README and docs from results/ alone
 verify: install  ; qdr report verify                                            ## tables, figures and pages are what results/ gives
 smoke: install   ; sh .ci/smoke                                                 ## the whole pipeline, shortened, in a copy
