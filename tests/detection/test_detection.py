@@ -137,7 +137,7 @@ def test_voc_annotations() -> None:
     assert corners == [[10, 20, 30, 60]]
     assert labels == [voc.CLASSES.index("tvmonitor")]
     assert difficult == [False]
-    with pytest.raises(QdrError, match="unknown VOC class 'hors': did you mean 'horse'"):
+    with pytest.raises(ValueError, match="unknown VOC class 'hors', did you mean 'horse'"):
         voc.parse(ANNOTATION.format(name="hors"))
     with pytest.raises(ValueError, match="document type"):
         voc.parse('<!DOCTYPE a [<!ENTITY b "c">]><annotation/>')

@@ -24,7 +24,7 @@ from qdr.config import Config
 from qdr.paths import replacing
 from qdr.report.site.catalogue import SECTIONS, Section
 from qdr.report.site.parts import Chart, Gallery, Given, Made, make
-from qdr.report.site.sources import MADE_BY, measure, record
+from qdr.report.site.sources import MADE_BY, measure, record, stages
 from qdr.report.tables.table import Bold, Table
 
 ASSETS = Path(__file__).parent / "assets"
@@ -63,7 +63,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"measure": measure, "record": record, "numeric": numeric, "groups": groups}
+    found.filters |= {"measure": measure, "stages": stages, "record": record, "numeric": numeric, "groups": groups}
     found.tests |= {
         "table": lambda content: isinstance(content, Table),
         "chart": lambda content: isinstance(content, Chart),

@@ -45,7 +45,7 @@ SPEED = (
     "A prediction is for the GPU of one module in its fastest mode, from datasheets, at mid efficiency (low to high). What "
     "was measured is the engine alone at the median (and 90th percentile)."
 )
-NO_JETSON = "Nothing here ran on a Jetson: what is said of an Orin was measured nowhere."
+NO_JETSON = "Nothing here ran on a Jetson: what is said of an Orin is predicted."
 DETECTED = (
     "Gain over the same images without restoration, in points of 100, QDR's INT8 engine. AP50: overlap of a half. AP: the "
     "mean from 0.50 to 0.95, which is COCO's mAP. n.s.: the interval includes zero."

@@ -41,6 +41,15 @@ LABELS = {
 }
 
 
+def stages(files: tuple[str, ...]) -> list[str]:
+    """The stages that write some files of results/.
+
+    >>> stages(("roofline.csv", "machine.json", "graph.csv"))
+    ['bench', 'graph']
+    """
+    return list(dict.fromkeys(STAGES[name] for name in files))
+
+
 def measure(profile: str, files: tuple[str, ...]) -> str:
     """The command that measures some files anew: their stages alone where the profile is the default one.
 
@@ -50,13 +59,13 @@ def measure(profile: str, files: tuple[str, ...]) -> str:
     'make full'
     """
     if profile == "embedded" and files:
-        return f"dvc repro {' '.join(dict.fromkeys(STAGES[name] for name in files))}"
+        return f"dvc repro {' '.join(stages(files))}"
     return MADE_BY.get(profile, f"qdr profile {profile} && dvc repro")
 
 
 def record(folder: Path, files: tuple[str, ...]) -> list[tuple[str, str, str]]:
     """File, what it says and the value, of the records of who measured some files; those that are missing are left out."""
-    names = dict.fromkeys(RECORDS[STAGES[name]] for name in files if STAGES[name] in RECORDS)
+    names = dict.fromkeys(RECORDS[stage] for stage in stages(files) if stage in RECORDS)
     found = [(name, read_json(folder / name)) for name in names if (folder / name).is_file()]
     found += [(name, _peaks(read_json(folder / name))) for name in files if name == "machine.json"]
     return [(name, what, value) for name, entry in found for what, value in _lines(entry)]

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from qdr.report.figures.sensitivity import COLOUR
 from qdr.report.load import ROOFLINE, SENSITIVITY, load
 from qdr.report.quality import TASK_LABELS
-from qdr.report.site.charts.look import FLOAT, INT8, axis, plain, rounded, say
+from qdr.report.site.charts.look import FLOAT, INT8, axis, logarithmic, plain, rounded, say
 from qdr.report.site.parts import Chart, Given, Panel
 from qdr.rows import read_json
 
@@ -55,8 +55,8 @@ def roofline(given: Given) -> Chart:
         for precision in KINDS:
             traces += _limits(machine["peaks"], str(machine["threads"]), precision)
             traces.append(_points(part[part["precision"] == precision], precision))
-        log = {"type": "log", "minor": {"showgrid": False}}
-        x, y = axis("operations per byte moved", range=[0, 3.1], **log), axis("GOPS", **log)
+        x = axis("operations per byte moved", type="log", range=[0, 3.1], dtick=1)
+        y = logarithmic("GOPS", [*part["gops"], *part["peak_gops"]])
         shares = part[part["precision"] == "int8"]["share"]
         words = f"Roofline at {side}x{side}: INT8 convolutions reach {shares.min():.2f} to {shares.max():.2f} of the peak"
         panels.append(Panel(f"{side}x{side}", words, plain(traces, xaxis=x, yaxis=y, height=380)))
