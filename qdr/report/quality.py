@@ -76,6 +76,8 @@ class Quality:
     def __init__(self, path: Path) -> None:
         self.rows = load(path, QUALITY)
         self.frame = self.rows[self.rows["protocol"] == PROTOCOL]
+        key = ["task", "split", "metric", "method", "bits", "images", "protocol"]
+        self._places = self.rows.groupby(key, sort=False, observed=True).indices  # found once, asked for hundreds of times
 
     @property
     def tasks(self) -> list[str]:
@@ -139,10 +141,8 @@ class Quality:
         return {s.method: np.concatenate([self.values(*where, "psnr", s) for where in sets]) for s in shared}
 
     def _rows(self, task: str, split: str, metric: str, setting: Setting, protocol: str) -> pd.DataFrame:
-        f = self.rows
-        where = (f["task"] == task) & (f["split"] == split) & (f["metric"] == metric) & (f["method"] == setting.method)
-        where &= (f["bits"] == setting.bits) & (f["images"] == setting.images) & (f["protocol"] == protocol)
-        return f[where].sort_values(["image", "seed"])
+        key = (task, split, metric, setting.method, setting.bits, setting.images, protocol)
+        return self.rows.iloc[self._places.get(key, [])].sort_values(["image", "seed"])
 
 
 INPUT = Setting("input", "FP32")

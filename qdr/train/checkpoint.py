@@ -156,9 +156,10 @@ def read_state(path: Path) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(content[_DIGEST:]), weights_only=True, map_location="cpu")
-    except (UnpicklingError, RuntimeError) as error:
-        raise QdrError(f"{path} is not a saved state ({str(error).splitlines()[0]}): delete it") from error
-    return state
+        known = {name: state[name] for name in ("fingerprint", "step", "metrics", "random", "states")}
+    except (UnpicklingError, RuntimeError, ValueError, TypeError, LookupError, EOFError) as error:
+        raise QdrError(f"{path} is not a saved state ({type(error).__name__}): delete it") from error
+    return known
 
 
 def _random_state() -> dict[str, Any]:
