@@ -274,4 +274,4 @@ def test_colours_only_where_they_are_wanted(project: Path) -> None:
 
 def test_no_file_writes_its_own_colours() -> None:
     sources = [path for path in (ROOT / "qdr").rglob("*.py") if re.search(r"\\(?:033|x1b|e)\[", path.read_text("utf-8"))]
-    assert not sources
+    assert [path.name for path in sources] == ["errors.py"], "which shows how they are taken out of a message"

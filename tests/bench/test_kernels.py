@@ -62,6 +62,7 @@ def test_against_pytorch_and_per_pixel(model: EFM, tmp_path: Path) -> None:
     assert by_name["encoder.0.0.conv1"].weight_bytes == 9 * 16 * 16 + 4 * 16
 
 
+@pytest.mark.slow
 def test_a_larger_model_costs_more() -> None:
     small, large = (describe("efm", EFM([32, 32], [1, n])) for n in (1, 2))
     assert {row["model"] for row in small} == {"efm"}

@@ -68,6 +68,7 @@ def test_work_of_each_convolution(efm: EFM, tmp_path: Path) -> None:
         assert stem["values"] == 16 * 24 * 24
 
 
+@pytest.mark.slow
 def test_rows_of_the_roofline(settings: config.Config, efm: EFM, project: Path) -> None:
     bench = dataclasses.replace(settings.bench, sides=[32], threads=1)
     peaks = {"peaks": {f"{precision}_gops": {"1": 1e5} for precision in ("fp32", "int8")}}

@@ -13,6 +13,7 @@ def quantize(pairs: Path, output: Path, *more: str) -> int:
     return main(["quantize", "derain", str(output), "--images", str(pairs / "train/input"), *more])
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_without_targets(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(TEACH) == 0
     assert quantize(pairs, tmp_path / "student.onnx") == 0

@@ -21,7 +21,7 @@ from qdr.quant.prepare import calibrate, prepare
 needs_rtx = pytest.mark.skipif(not has_tensorrt_rtx(), reason="the extra trt-check is not installed")
 
 
-@pytest.fixture(scope="module", params=["efm", "efm-no-ldg", "nafnet"])
+@pytest.fixture(scope="module", params=["efm", "efm-no-ldg", pytest.param("nafnet", marks=pytest.mark.slow)])
 def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The three files of a model of the zoo."""
     folder = tmp_path_factory.mktemp(request.param)

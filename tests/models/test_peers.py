@@ -106,7 +106,7 @@ def test_the_gradient_reaches_every_parameter(name: str) -> None:
             assert largest > 1e-8, key
 
 
-@EVERY
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "restormer")) for n in SMALL])
 def test_export_in_fp32_and_int8_gives_what_eager_gives(name: str, tmp_path: Path) -> None:
     model, exporter = network(name).eval(), Exporter()
     target, image = smooth(1, 48, 80), (smooth(1, 48, 80) + 0.1 * torch.randn(1, 3, 48, 80)).clamp(0, 1)

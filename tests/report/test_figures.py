@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from qdr import config
@@ -14,6 +15,7 @@ QUALITY += ("detection", "detection-boxes")
 GROWTH = ("tug-of-war", "error-growth")
 
 
+@pytest.mark.slow
 def test_every_figure_twice_with_the_same_bytes(results: Path, settings: config.Config, tmp_path: Path) -> None:
     for folder in ("first", "second"):
         figures.write_quality(settings, results, tmp_path / folder)

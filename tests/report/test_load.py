@@ -10,6 +10,7 @@ from qdr.report.load import (
     CENSUS,
     DETECTION,
     FEATURES,
+    GRAPH,
     KERNELS,
     LATENCY,
     LATER,
@@ -37,8 +38,9 @@ SCHEMAS = {
     "kernels": KERNELS,
     "detection": DETECTION,
     "roofline": ROOFLINE,
+    "graph": GRAPH,
 }
-SINCE = {"detection", "roofline", "census"}  # results of before their stage have none
+SINCE = {"detection", "roofline", "census", "graph"}  # results of before their stage have none
 MEASURED = [path.parent.name for path in (ROOT / "results").glob("*/quality.csv")]
 PLANNED = [path.parent.name for path in (ROOT / "results").glob("*/steps.csv")]
 
