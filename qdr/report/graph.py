@@ -22,6 +22,7 @@ import onnx
 from qdr import paths
 from qdr.config import Config
 from qdr.errors import QdrError
+from qdr.export.file import read_onnx
 from qdr.export.graph import DEQUANTIZE, QUANTIZE, Graph, Shapes, shapes
 from qdr.rows import write_rows
 
@@ -44,7 +45,7 @@ def write_graph(config: Config) -> None:
 
 def tensors(path: Path, side: int) -> list[dict[str, Any]]:
     """A row per quantized tensor of an ONNX file, in its order; shapes are those of a square image of `side` pixels."""
-    model = onnx.load(path)
+    model = read_onnx(path)
     graph, known = Graph(model), shapes(model, side, side)
     nodes = [node for node in graph.nodes if node.op_type == DEQUANTIZE]
     if not nodes:

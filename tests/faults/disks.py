@@ -32,12 +32,12 @@ class State:
 
 
 def earlier_checkpoint(place: Path) -> None:
-    Progress(place / STATE, "f").save(1, State(0.1))
+    Progress(place / STATE, "f").save(1, [], State(0.1))
 
 
 def save_checkpoint() -> None:
     """`Progress.save`"""
-    Progress(Path.cwd() / STATE, "f").save(2, State(3))
+    Progress(Path.cwd() / STATE, "f").save(2, [], State(3))
 
 
 def earlier_run(place: Path) -> None:

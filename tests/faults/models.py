@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 from pathlib import Path
@@ -13,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save as serialize
 
 from qdr.restore import pretrained
-from qdr.train.checkpoint import load_weights
+from qdr.train.checkpoint import load_weights, read_state
 from tests.faults.fault import Fault, Inject
 from tests.faults.pictures import picture
 
@@ -95,7 +96,25 @@ def read_packaged() -> object:
     return pretrained.load(Path.cwd() / "model.safetensors")
 
 
+def state(data: bytes) -> Inject:
+    """A saved state whose checksum was made to fit."""
+    return lambda place: (place / "a.pt").write_bytes(hashlib.sha256(data).digest() + data)
+
+
+def read_unfinished() -> object:
+    """`qdr.train.checkpoint.read_state`"""
+    return read_state(Path.cwd() / "a.pt")
+
+
 FAULTS = [
+    Fault(
+        "state-pickle",
+        "a pickle with code for an unfinished training",
+        state(pickle.dumps(Code(), protocol=2)),
+        read_unfinished,
+        "a.pt is not a saved state",
+        "nothing; nothing is run",
+    ),
     Fault(
         "onnx-text", "a text with the suffix .onnx", onnx_file(b"hello world"), RESTORE, "m.onnx is not an ONNX file", GONE
     ),

@@ -42,7 +42,8 @@ DOORS = {
 SHORT = {"np.load": "numpy.load", "pd.read_csv": "pandas.read_csv", "Image.open": "PIL.Image.open"}
 
 
-EXAMPLES = ("tests/docs/test_metrics_page.py", "tests/jetson/test_page.py")  # run what this repository's own pages say
+EXAMPLES = ("tests/docs/", "tests/jetson/test_page.py")  # these run what this repository's own pages say
+RUN = ("exec", "eval", "compile", "subprocess.run")
 
 
 @cache
@@ -54,7 +55,8 @@ def used(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_unsafe_loader(path: Path) -> None:
     found = unsafe(path.read_text(encoding="utf-8"))
-    assert len(found) == (1 if path.relative_to(ROOT).as_posix() in EXAMPLES else 0), found
+    examples = path.relative_to(ROOT).as_posix().startswith(EXAMPLES)
+    assert [what for what in found if not (examples and what.partition(": ")[2] in RUN)] == []
 
 
 @pytest.mark.parametrize(
