@@ -73,7 +73,7 @@ def test_every_verb_is_in_one_group_of_the_help() -> None:
     listed = re.findall(r"^  (\w+) +\w", text.split("\noptions:")[0], re.MULTILINE)
     assert sorted(listed) == sorted(verb.prog.split()[1] for verb in ALL if verb.prog.count(" ") == 1)
     titles = re.findall(r"^([a-z ]+):$", text, re.MULTILINE)
-    assert titles == ["data", "train", "export and measure", "report", "use", "options", "exit codes"]
+    assert titles == ["data", "train", "many machines", "export and measure", "report", "use", "options", "exit codes"]
 
 
 @pytest.mark.parametrize("verb", ALL, ids=lambda verb: verb.prog)
