@@ -23,7 +23,7 @@ def text(name: str) -> str:
 def test_the_floors_are_those_of_the_contract() -> None:
     (contract,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (house,) = re.findall(r"```text\n(.*?)```", text("design"), re.DOTALL)
-    assert [line.split("  ")[0] for line in house.splitlines()] == contract["layers"]
+    assert [line.split("  ")[0].rstrip() for line in house.splitlines()] == contract["layers"]
 
 
 def test_the_table_of_profiles_is_their_heads(project: Path) -> None:
@@ -54,6 +54,17 @@ def test_commands_can_be_given(path: Path) -> None:
 def test_links_lead_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)\)", path.read_text(encoding="utf-8"))
     assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+
+
+def test_the_reference_has_every_room() -> None:
+    rooms = {path.stem for path in (ROOT / "qdr").iterdir() if (path / "__init__.py").is_file() or path.suffix == ".py"}
+    told = re.findall(r"^   qdr\.(\w+)$", text("api"), re.MULTILINE)
+    assert sorted(told) == sorted(rooms - {"__init__"})
+
+
+def test_every_page_is_in_the_tree_of_contents() -> None:
+    listed = re.findall(r"^([\w*\[\]-]+)$", text("index"), re.MULTILINE)
+    assert [path.stem for path in PAGES if not any(path.match(f"{name}.md") for name in [*listed, "index"])] == []
 
 
 def test_every_variable_that_is_read_is_told() -> None:
