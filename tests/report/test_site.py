@@ -147,8 +147,10 @@ def test_the_claims_stand_beside_what_was_measured_and_what_is_predicted(results
 
 
 def test_what_a_jetson_measured_is_called_measured(results: Path, settings: config.Config) -> None:
-    device = {"model": "a Jetson", "power_mode": "MAXN", "tensorrt": "10.3"}
-    row = {"precision": "int8", "task": "derain", "width": 256, "height": 256, "fps": 500.0, "engine_ms": {"p90": 2.5}}
+    device = {"model": "a Jetson", "power_mode": "MAXN", "tensorrt": "10.3", "l4t": "36.4"}
+    row = {"precision": "int8", "task": "derain", "width": 256, "height": 256, "fps": 500.0, "benchmarked": True}
+    row |= {"engine_ms": {"median": 2.0, "p90": 2.5, "p99": 3.0}, "end_to_end_ms": {"median": 3.0, "p90": 3.5, "p99": 4.0}}
+    row |= {"accuracy": {"max_level": 1, "mean_level": 0.1, "psnr_db": 60.0}, "power_w": None, "hottest_c": None}
     record = read_json(results / "jetson.json") | {"imported": [{"device": device, "rows": [row]}]}
     write_json(results / "jetson.json", record)
     speed = claims(Given(settings, results))[1]
