@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,12 +66,13 @@ def fan_out(config: Config, workers: int, scheduler: str | None, retries: int, g
         raise QdrError("the fan-out needs Dask: pip install 'qdr[fanout]'") from error
     root, matrix = paths.project_root(), cells(config)
     urgency = chains(dict.fromkeys(matrix, 1.0), matrix)
-    local = None if scheduler else LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
-    try:
-        client = Client(scheduler or local, timeout=30)
-    except OSError as error:
-        raise QdrError(f"no Dask scheduler answers at {scheduler}: start one with `dask scheduler`") from error
-    with client:
+    with ExitStack() as stack:  # whatever happens, workers that were started here end here
+        here = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+        address = scheduler or stack.enter_context(LocalCluster(**here))
+        try:
+            client = stack.enter_context(Client(address, timeout=30))
+        except OSError as error:
+            raise QdrError(f"no Dask scheduler answers at {scheduler}: start one with `dask scheduler`") from error
         needed = {"resources": {GPU: 1}} if gpus and scheduler else {}
         futures: dict[Run, Any] = {}
         for run, needs in matrix.items():
@@ -88,8 +90,6 @@ def fan_out(config: Config, workers: int, scheduler: str | None, retries: int, g
                 bar.advance(task)
                 if outcomes[-1].failure:
                     bar.console.print(f"{future.key} failed: {outcomes[-1].failure}", markup=False, highlight=False)
-    if local is not None:
-        local.close()
     return outcomes
 
 

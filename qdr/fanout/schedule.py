@@ -30,6 +30,10 @@ def makespan(seconds: Mapping[Cell, float], needs: Mapping[Cell, Sequence[Cell]]
     """Seconds until the last cell is done when `workers` work at a time, each on the ready cell of the longest chain."""
     length, order = chains(seconds, needs), list(seconds)
     waits = {cell: len(set(needs[cell])) for cell in order}
+    followers: dict[Cell, list[int]] = {cell: [] for cell in order}
+    for index, cell in enumerate(order):
+        for before in set(needs[cell]):
+            followers[before].append(index)
     ready = [(-length[cell], index) for index, cell in enumerate(order) if not waits[cell]]
     heapq.heapify(ready)
     running: list[tuple[float, int]] = []
@@ -39,9 +43,9 @@ def makespan(seconds: Mapping[Cell, float], needs: Mapping[Cell, Sequence[Cell]]
             _, index = heapq.heappop(ready)
             heapq.heappush(running, (now + seconds[order[index]], index))
         now, done = heapq.heappop(running)
-        for index, cell in enumerate(order):
-            if order[done] in needs[cell]:
-                waits[cell] -= 1
-                if not waits[cell]:
-                    heapq.heappush(ready, (-length[cell], index))
+        for index in followers[order[done]]:
+            cell = order[index]
+            waits[cell] -= 1
+            if not waits[cell]:
+                heapq.heappush(ready, (-length[cell], index))
     return now
