@@ -21,7 +21,7 @@ TASKS = ("lowlight", "dehaze", "derain", "denoise")
 SCENES = "scenes"  # training on procedural scenes instead of a source
 DETECTORS = {"procedural": ("centre",), "voc": ("yolox_nano", "nanodet_m", "FastestDet")}
 _COUNTS = ("steps", "batch", "patch", "log_every", "save_every", "accumulate")
-BITS = ("FP32", "W8A8", "W6A6", "W4A8", "W4A4")
+BITS = ("FP32", "W8A8", "W7A8", "W6A6", "W4A8", "W4A4")
 
 
 @dataclass(frozen=True)

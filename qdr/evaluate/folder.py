@@ -22,8 +22,9 @@ from qdr.export.qdq import Exporter, read_onnx
 from qdr.metrics.protocol import protocol
 from qdr.metrics.psnr import psnr
 from qdr.models.zoo import stride
-from qdr.runtimes.session import open_session, restore
+from qdr.runtimes.session import restore
 from qdr.runtimes.torch_eager import TorchSession
+from qdr.runtimes.verify import open_right
 from qdr.seed import derive, seed_everything
 from qdr.train.checkpoint import Progress
 from qdr.train.plan import Run, teacher
@@ -66,10 +67,7 @@ def quantize(config: Config, run: Run, images: Path, targets: Path | None, outpu
     broken = check_tensorrt(read_onnx(output))
     if broken:
         raise QdrError(f"{output} breaks TensorRT's rules: {'; '.join(broken)}")
-    engine, reference = (
-        open_session("openvino", output, "int8", config.threads),
-        TorchSession(load_model(config, start), "fp32"),
-    )
+    engine, reference = open_right(output, "int8", config.threads), TorchSession(load_model(config, start), "fp32")
     rule = protocol("rgb-full")
     agreement = [psnr(restore(engine, image), restore(reference, image), rule) for image in data.inputs]
     engine.close()

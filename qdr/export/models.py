@@ -15,7 +15,7 @@ from qdr.models.zoo import stride
 from qdr.train.plan import Run, plan, teacher
 from qdr.train.run import calibration_images, load_model
 
-ENGINE_BITS = ("FP32", "W8A8", "W4A8")  # 4-bit weights are small integers to an INT8 engine
+ENGINE_BITS = ("FP32", "W8A8", "W7A8", "W4A8")  # 4-bit weights are small integers to an INT8 engine
 
 
 def engine_file(run: Run) -> Path:

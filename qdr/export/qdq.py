@@ -2,7 +2,8 @@
 
 What the file holds: INT8 weights as initializers behind a per-channel DequantizeLinear (axis 0), a signed Q/DQ pair
 with zero point 0 at each quantization point, FP32 bias (TensorRT refuses an INT32 bias behind a DequantizeLinear), opset
-19, height and width free in multiples of the model's stride.
+19, height and width free in multiples of the model's stride, and the record that engines are held against
+(`qdr.export.numerics`).
 
 Tracing a network takes seconds and gives the same graph for every set of weights, so `Exporter` traces each
 architecture once and afterwards only exchanges the initializers, which carry the names of the module's tensors.
@@ -14,12 +15,14 @@ import copy
 import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from qdr.export import numerics
 from qdr.export.file import read_onnx as read_onnx
 from qdr.paths import replacing
 from qdr.quant.prepare import freeze, quantized_layers, thaw
@@ -47,6 +50,7 @@ class Exporter:
         _fill(proto, _exported(model))
         thaw(model)
         onnx.checker.check_model(proto, full_check=True)
+        numerics.attach(proto)
         with replacing(path) as temporary:
             onnx.save(proto, temporary)
 
@@ -69,7 +73,17 @@ def _trace(model: nn.Module, stride: int) -> onnx.ModelProto:
         )
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
-    return program.model_proto
+    return _without_traces(program.model_proto)
+
+
+def _without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without the exporter's notes, which hold source lines and paths of the machine and a fifth of the bytes."""
+    graph = proto.graph
+    parts: list[Any] = [graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer]
+    for part in parts:
+        del part.metadata_props[:]
+        part.doc_string = ""
+    return proto
 
 
 def _exported(model: nn.Module) -> dict[str, Tensor]:

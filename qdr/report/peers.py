@@ -63,7 +63,8 @@ def find_peers(config: Config, quality: Quality, latency: Path) -> Peers | None:
     frame = frame[(frame["engine"] == "openvino") & (frame["height"] == frame["height"].iloc[0])]
     task = config.bench.task
     pairs = {name: _settings(quality, task, name) for name in dict.fromkeys(frame["model"])}
-    found = {name: pair for name, pair in pairs.items() if pair is not None}
+    timed = set(frame[frame["precision"] == "int8"]["model"])  # where 8-bit weights are wrong, there is no such row
+    found = {name: pair for name, pair in pairs.items() if pair is not None and name in timed}
     if OWN not in found or len(found) < 2:
         return None
     split, first = quality.real(task)[0], frame.iloc[0]
