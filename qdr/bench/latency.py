@@ -72,8 +72,7 @@ Timings = dict[tuple[Case, int], Timing]
 def bench(config: Config) -> None:
     """Write latency.csv, census.csv, roofline.csv, machine.json, latency.json in results/, every call in work/latency."""
     asked, results = cases(config), paths.results(config.profile)
-    verdicts = [(case, verify(Path(case.path), case.engine, case.computes_in, config.bench.threads)) for case in asked]
-    listed = [case for case, verdict in verdicts if verdict.right]
+    listed, wrong = judged(asked, config.bench.threads)
     taken = measure(listed, config)
     write_rows(results / "census.csv", [row for case in listed for row in census_rows(case)])
     peaks = machine.measured(config.bench.threads)
@@ -87,12 +86,7 @@ def bench(config: Config) -> None:
     write_rows(results / "roofline.csv", rows)
     write_json(results / "machine.json", peaks)
     about = provenance.collect(config.profile, [], config.bench.threads) | {"power": machine.power_mode()}
-    about["wrong"] = [
-        {"model": case.model, "precision": case.precision, "engine": case.engine, "why": str(verdict)}
-        for case, verdict in verdicts
-        if not verdict.right
-    ]
-    write_json(results / "latency.json", about)
+    write_json(results / "latency.json", about | {"wrong": wrong})
 
 
 def cases(config: Config) -> list[Case]:
@@ -117,6 +111,19 @@ def cases(config: Config) -> list[Case]:
         fp32, int8 = str(engine_file(teacher(task, run.recipe.start))), str(engine_file(run))
         listed += [Case(model, precision, "openvino", path) for precision, path in _precisions(fp32, int8, bf16=True)]
     return listed
+
+
+def judged(asked: list[Case], threads: int) -> tuple[list[Case], list[dict[str, str]]]:
+    """The cases whose engine computes what the file says on this processor, and a record of each other one."""
+    listed, wrong = [], []
+    for case in asked:
+        verdict = verify(Path(case.path), case.engine, case.computes_in, threads)
+        if verdict.right:
+            listed.append(case)
+        else:
+            about = {"model": case.model, "precision": case.precision, "engine": case.engine}
+            wrong.append(about | {"why": str(verdict)})
+    return listed, wrong
 
 
 def measure(listed: list[Case], config: Config) -> Timings:

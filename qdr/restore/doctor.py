@@ -56,8 +56,8 @@ def show(verdicts: Verdicts, threads: int, console: Console | None = None) -> No
     console.print(table)
     mean, high = GATES["int8"]
     console.print(
-        "Mean, 99.9 %: grey levels off the exact result of each file's probe, of several files the worst. Right (int8): at most "
-        f"{mean} on average and {high:.0f} at the 99.9th percentile. ms: 192x192; speed: over the slowest engine."
+        "Mean, 99.9 %: grey levels off the exact result of each file's probe, of several files the worst. Right: at most "
+        f"{mean} on average and {high:.0f} at the 99.9th percentile (int8). ms: 192x192; speed: over the slowest engine."
     )
 
 
