@@ -83,6 +83,12 @@ PARITY: dict[str, Check] = (
 NUMERICS: dict[str, Check] = (
     _RUN | _HOW | {"engine": _ENGINE, "verdict": _one_of("right", "wrong"), "mean_level": _number, "high_level": _number}
 )
+PACKAGED: dict[str, Check] = (
+    _RUN
+    | _WHERE
+    | {"bits": _one_of("input", *BITS), "engine": _ENGINE, "metric": _one_of("psnr"), "protocol": _one_of(*PROTOCOLS)}
+    | {"value": _number}
+)
 TRAINING: dict[str, Check] = _RUN | _HOW | {"step": int, "metric": _text, "value": _number}
 FEATURES: dict[str, Check] = _RUN | _WHERE | _HOW | {"place": int, "level": _text, "value": _number}
 SENSITIVITY: dict[str, Check] = _RUN | {

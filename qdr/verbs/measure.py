@@ -29,6 +29,7 @@ def declare(front: Front) -> None:
         measured = verb(name, function, text, examples=f"qdr {name} derain")
         measured.add_argument("task", help="a task of the active profile")
     of_all: list[tuple[str, Function, str]] = [
+        ("packaged", _packaged, "measure the packaged weights on the profile's test sets"),
         ("detector", _detector, "train the small detector that the profile's detection uses"),
         ("detect", _detect, "measure what degradation and restoration do to a detector"),
         ("bench", _bench, "measure latency, each engine in processes of its own"),
@@ -97,6 +98,13 @@ def _parity(options: argparse.Namespace) -> None:
     from qdr.evaluate.parity import parity
 
     parity(config.load(), task(options))
+
+
+def _packaged(_: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.evaluate.packaged import measure_packaged
+
+    measure_packaged(config.load())
 
 
 def _detector(_: argparse.Namespace) -> None:
