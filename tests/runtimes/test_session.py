@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from qdr.errors import QdrError
 from qdr.export.qdq import Exporter
