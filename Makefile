@@ -1,9 +1,10 @@
 # One line per target. Everything runs in $(VENV): the active virtual environment, or .venv, made on first use.
-VENV ?= $(or $(VIRTUAL_ENV),.venv)
-export PATH := $(abspath $(VENV))/bin:$(PATH)
+VENV ?= $(shell test -x "$$VIRTUAL_ENV/bin/python" && echo "$$VIRTUAL_ENV")
+override VENV := $(if $(filter /%,$(VENV)),,$(CURDIR)/)$(or $(VENV),.venv)
+export PATH := $(VENV)/bin:$(PATH)
 
 .PHONY: install repro full public peers test slow lint licences report texts docs site verify smoke perf perf-baseline perf-against
-install: $(VENV)/.qdr-installed  ## create the environment and install qdr with the pinned versions
+install:         ; @.ci/install "$(VENV)"  ## the environment, qdr and the pinned versions; PYTHON=, TORCH_INDEX=: README
 repro: install   ; dvc repro                                                    ## the whole pipeline
 full: install    ; sh .ci/profile full                                           ## the full ablation, after `make repro`
 public: install  ; sh .ci/profile public                                         ## real test sets; needs QDR_DATA
@@ -21,8 +22,3 @@ smoke: install   ; sh .ci/smoke                                                 
 perf: install    ; pytest benchmarks -q                                          ## fails where something got slower, with a table
 perf-baseline: install ; pytest benchmarks -q --renew                           ## record this machine's ratios as its baseline
 perf-against: install ; .ci/perf $(COMMIT)                                       ## compare with a commit, both measured here
-
-$(VENV)/.qdr-installed: pyproject.toml constraints.txt
-	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
-	touch $@

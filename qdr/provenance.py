@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from qdr import paths
+
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "onnx", "onnxscript", "onnxruntime", "openvino", "matplotlib", "dvc")
 FLAGS = (
     "avx2",
@@ -28,15 +30,16 @@ FLAGS = (
 
 
 def collect(profile: str, seeds: list[int], threads: int) -> dict[str, Any]:
-    """The record of a set of results."""
+    """The record of a set of results; revision and changes are None where the project is no git repository."""
     import torch
 
+    changes = _git("status", "--porcelain", "--untracked-files=no", "--", "qdr", "params.yaml")
     return {
         "profile": profile,
         "seeds": seeds,
         "threads": threads,
         "git_revision": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", "qdr", "params.yaml")),
+        "git_dirty": None if changes is None else bool(changes),
         "versions": {name: number for name, number in versions().items() if name != "qdr"},
         "capability": torch.backends.cpu.get_cpu_capability(),
         "deterministic": True,
@@ -79,8 +82,12 @@ def _version(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
+    """What git says of the project; None without git or a repository, also where one merely lies around the project."""
+    root = paths.project_root()
+    if not (root / ".git").exists():
+        return None
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

@@ -24,8 +24,8 @@ hypothesis.settings.load_profile("same-examples")
 
 
 @pytest.fixture(autouse=True)
-def two_threads() -> None:
-    torch.set_num_threads(2)
+def one_thread() -> None:
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -40,7 +40,8 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project root with the smoke profile active; the working directory of the test."""
     shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
-    shutil.copy(ROOT / "profiles" / "smoke.yaml", tmp_path / "params.yaml")
+    profile = (ROOT / "profiles" / "smoke.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(profile.replace("threads: 2", "threads: 1"))
     shutil.copy(ROOT / "methods.yaml", tmp_path)
     (tmp_path / "data").mkdir()
     shutil.copy(ROOT / "data" / "manifest.json", tmp_path / "data")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 
@@ -76,16 +75,3 @@ def test_missing_key(project: Path) -> None:
     (project / "short.yaml").write_text(yaml.safe_dump(data))
     with pytest.raises(QdrError, match=r"missing key fp32\.lr"):
         config.load(project / "short.yaml")
-
-
-def test_every_field_is_read_somewhere() -> None:
-    source = "\n".join(p.read_text() for p in (ROOT / "qdr").rglob("*.py") if p.name != "config.py")
-    source += (ROOT / "dvc.yaml").read_text()
-
-    def fields(cls: type) -> list[str]:
-        return [field.name for field in dataclasses.fields(cls)]
-
-    for cls in vars(config).values():
-        if dataclasses.is_dataclass(cls) and isinstance(cls, type) and cls.__name__.endswith("Config"):
-            for name in fields(cls):
-                assert re.search(rf"[.{{]{name}\b", source), f"{cls.__name__}.{name} is read by nothing"

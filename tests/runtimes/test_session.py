@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from qdr.errors import QdrError
 from qdr.export.qdq import Exporter
@@ -82,14 +84,20 @@ def test_mistakes(tmp_path: Path) -> None:
         open_session("openvino", tmp_path / "no.onnx")
 
 
-def test_tensorrt_says_why_it_is_unavailable(tmp_path: Path) -> None:
-    reason = tensorrt.unavailable()
-    if reason is None:
-        assert torch.cuda.is_available()
-        return
-    assert "TensorRT" in reason or "CUDA" in reason
+@pytest.mark.parametrize(
+    ("installed", "reason"),
+    [
+        (None, "TensorRT is not installed (pip install -c constraints.txt -e '.[tensorrt]')"),
+        (SimpleNamespace(__version__="8.6.1"), "TensorRT 8.6.1 is too old: 10 or later is needed"),
+    ],
+)
+def test_tensorrt_says_why_it_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: object, reason: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", installed)
+    assert tensorrt.unavailable() == reason
     (tmp_path / "x.onnx").touch()
-    with pytest.raises(QdrError, match="tensorrt is unavailable"):
+    with pytest.raises(QdrError, match=re.escape(f"tensorrt is unavailable: {reason}")):
         open_session("tensorrt", tmp_path / "x.onnx")
 
 
