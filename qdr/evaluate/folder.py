@@ -27,6 +27,7 @@ from qdr.runtimes.torch_eager import TorchSession
 from qdr.runtimes.verify import open_right
 from qdr.seed import derive, seed_everything
 from qdr.train.checkpoint import Progress
+from qdr.train.display import Display
 from qdr.train.plan import Run, teacher
 from qdr.train.run import describe_run, load_model, train_model
 
@@ -54,14 +55,15 @@ def quantize(config: Config, run: Run, images: Path, targets: Path | None, outpu
         raise QdrError(f"no engine runs {run.bits}: choose one of {', '.join(ENGINE_BITS[1:])}")
     data = PairSet.read(images, targets)
     seed = derive(config.tune.seed, run.seed, "train")
-    seed_everything(seed, config.threads)
+    seed_everything(seed)
     start = teacher(run.task, recipe.start)
     model = load_model(config, start)
     guide = load_model(config, teacher(run.task, recipe.teacher)) if recipe.places else None
     about = describe_run(config, run) | {"data": data.digest()}
     fingerprint = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     progress = Progress(paths.unfinished(fingerprint), fingerprint)
-    model, _ = train_model(config, run, model, guide, data, None, seed, progress, f"{run.task} {run.method} {run.bits}")
+    with Display() as display:
+        model, _ = train_model(config, run, model, guide, data, None, seed, progress, display.show)
     Exporter().write(model, output, run.method, stride(model))
     progress.clear()
     broken = check_tensorrt(read_onnx(output))

@@ -15,8 +15,7 @@ from qdr import paths, provenance
 from qdr.config import Config
 from qdr.methods import NONE
 from qdr.rows import read_lines, read_rows, write_json, write_rows
-from qdr.train.plan import Run, plan
-from qdr.train.run import run_folder
+from qdr.train.plan import Run, plan, run_folder
 
 
 def collect(config: Config) -> None:

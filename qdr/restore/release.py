@@ -24,8 +24,7 @@ from qdr.paths import replacing
 from qdr.restore import pretrained
 from qdr.restore.card import Score, card
 from qdr.rows import read_json, read_rows
-from qdr.train.plan import Run, teacher
-from qdr.train.run import run_folder
+from qdr.train.plan import Run, run_folder, teacher
 
 METHOD = "qdr"
 
