@@ -28,3 +28,17 @@ def test_a_cap_on_instructions_is_a_cap_on_bf16(monkeypatch: pytest.MonkeyPatch,
     assert provenance.has_bf16()
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
     assert provenance.has_bf16() is found
+
+
+def test_plans_paths_and_reports_do_without_torch() -> None:
+    light = [
+        "train.pool",
+        "export.engines",
+        "report.tables",
+        "report.figures",
+        "report.site",
+        "jetson.stage",
+        "bench.latency",
+    ]
+    script = f"import sys, {', '.join(f'qdr.{name}' for name in light)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

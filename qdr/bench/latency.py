@@ -30,7 +30,7 @@ from qdr.bench import accuracy, layers, machine
 from qdr.bench.images import photograph
 from qdr.bench.process import ask
 from qdr.config import BenchConfig, Config
-from qdr.export.models import engine_file
+from qdr.export.engines import engine_file
 from qdr.rows import write_json, write_rows
 from qdr.runtimes.session import open_session
 from qdr.runtimes.verify import verify

@@ -17,8 +17,9 @@ from qdr.config import Config
 from qdr.data.loader import PairSet
 from qdr.errors import QdrError
 from qdr.export.check import check_tensorrt
-from qdr.export.models import ENGINE_BITS
-from qdr.export.qdq import Exporter, read_onnx
+from qdr.export.engines import ENGINE_BITS
+from qdr.export.file import read_onnx
+from qdr.export.qdq import Exporter
 from qdr.metrics.protocol import protocol
 from qdr.metrics.psnr import psnr
 from qdr.models.zoo import stride

@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from qdr import paths
 from qdr.config import Config
 from qdr.errors import QdrError
+from qdr.evaluate.gates import GATE_PSNR_DB, level_gate
 from qdr.evaluate.restore import test_sets
-from qdr.export.models import engine_file, exported
-from qdr.methods import NONE, recipe
+from qdr.export.engines import engine_file, exported
+from qdr.methods import NONE
 from qdr.metrics.protocol import PROTOCOL, protocol
 from qdr.metrics.psnr import psnr
 from qdr.rows import write_rows
@@ -36,9 +37,6 @@ from qdr.runtimes.torch_eager import TorchSession
 from qdr.runtimes.verify import ORDER, Verdict, verify
 from qdr.train.plan import Run
 from qdr.train.run import load_model
-
-GATE_PSNR_DB = 0.01
-GATE_MEAN_LEVEL = 0.5
 
 
 def parity(config: Config, task: str) -> None:
@@ -70,11 +68,6 @@ def beyond_gate(rows: list[dict[str, Any]]) -> list[str]:
         if abs(float(np.mean(values))) > GATE_PSNR_DB:
             lines.append(f"{name}: {np.mean(values):+.4f} dB on average")
     return lines
-
-
-def level_gate(method: str) -> float:
-    """The grey levels that an image of a method may differ by on average; no limit for peers."""
-    return GATE_MEAN_LEVEL if recipe(method).model.startswith("efm") else float("inf")
 
 
 def _verdicts(config: Config, run: Run) -> list[Verdict]:

@@ -18,7 +18,7 @@ from qdr import paths
 from qdr.config import SCENES, Config
 from qdr.data.loader import PairSet
 from qdr.data.tasks import card
-from qdr.export.models import ENGINE_BITS, engine_file
+from qdr.export.engines import ENGINE_BITS, engine_file
 from qdr.metrics.protocol import PROTOCOL, protocol
 from qdr.metrics.psnr import psnr
 from qdr.metrics.ssim import ssim

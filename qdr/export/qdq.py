@@ -23,7 +23,6 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from qdr.export import numerics
-from qdr.export.file import read_onnx as read_onnx
 from qdr.paths import replacing
 from qdr.quant.prepare import freeze, quantized_layers, thaw
 
@@ -31,20 +30,24 @@ OPSET = 19
 
 
 class Exporter:
-    """Writes models to ONNX and remembers the graph of each architecture by the name the caller gives it."""
+    """Writes models to ONNX and remembers the graph of each architecture by the name the caller gives it.
 
-    def __init__(self) -> None:
-        self._graphs: dict[str, onnx.ModelProto] = {}
+    Args:
+        graphs: those that were traced before, by name.
+    """
+
+    def __init__(self, graphs: dict[str, onnx.ModelProto] | None = None) -> None:
+        self._graphs = dict(graphs or {})
 
     def write(self, model: nn.Module, path: Path, architecture: str, stride: int) -> None:
         """Write `model` ([n, 3, h, w] in [0, 1] to the same shape, h and w multiples of `stride`) to `path`.
 
         `architecture` names the graph: two models of one name differ in the values of their tensors only.
         """
+        if architecture not in self._graphs:
+            self._graphs[architecture] = trace(model, stride)
         model.eval()
         freeze(model)
-        if architecture not in self._graphs:
-            self._graphs[architecture] = _trace(_distinct(model), stride)
         proto = onnx.ModelProto()
         proto.CopyFrom(self._graphs[architecture])
         _fill(proto, _exported(model))
@@ -55,14 +58,19 @@ class Exporter:
             onnx.save(proto, temporary)
 
 
-def _trace(model: nn.Module, stride: int) -> onnx.ModelProto:
+def trace(model: nn.Module, stride: int) -> onnx.ModelProto:
+    """The graph of a model's architecture, with values of its own in the place of the model's."""
+    model.eval()
+    freeze(model)
+    copied = _distinct(model)
+    thaw(model)
     image = torch.zeros(1, 3, 8 * stride, 6 * stride)
     free = {2: stride * torch.export.Dim("H", min=2, max=512), 3: stride * torch.export.Dim("W", min=2, max=512)}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            model,
+            copied,
             (image,),
             dynamo=True,
             opset_version=OPSET,

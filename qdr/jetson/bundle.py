@@ -33,9 +33,9 @@ from qdr.data.archive import BROKEN, open_tar
 from qdr.data.pairs import match, read_image
 from qdr.errors import QdrError
 from qdr.export.check import check_tensorrt
+from qdr.export.engines import engine_file
+from qdr.export.file import read_onnx
 from qdr.export.half import to_fp16
-from qdr.export.models import engine_file
-from qdr.export.qdq import read_onnx
 from qdr.jetson.measure import SCHEMA
 from qdr.paths import replacing
 from qdr.rows import check_keys

@@ -17,7 +17,7 @@ import numpy as np
 from qdr import paths
 from qdr.config import BenchConfig, Config
 from qdr.errors import QdrError
-from qdr.export.models import engine_file
+from qdr.export.engines import engine_file
 from qdr.jetson.results import imported
 from qdr.rows import write_json
 from qdr.runtimes import tensorrt

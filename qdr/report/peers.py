@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qdr.config import Config
 from qdr.methods import catalogue, recipe
-from qdr.models.cost import Cost, cost
-from qdr.models.zoo import build_model
 from qdr.report.load import LATENCY, load
 from qdr.report.quality import INPUT, Quality, Setting, Values, label, set_label
+
+if TYPE_CHECKING:
+    from qdr.models.cost import Cost
 
 OWN = "efm"
 QDR = Setting("qdr", "W8A8")
@@ -67,6 +69,9 @@ def find_peers(config: Config, quality: Quality, latency: Path) -> Peers | None:
     found = {name: pair for name, pair in pairs.items() if pair is not None and name in timed}
     if OWN not in found or len(found) < 2:
         return None
+    from qdr.models.cost import cost  # imports torch, which a profile without peers does without
+    from qdr.models.zoo import build_model
+
     split, first = quality.real(task)[0], frame.iloc[0]
     networks = []
     for name, (fp32, int8) in found.items():

@@ -17,8 +17,8 @@ from qdr.config import SCENES, Config
 from qdr.data.datacard import weights_licence
 from qdr.data.tasks import Card, load_cards
 from qdr.errors import QdrError
+from qdr.export.engines import engine_file
 from qdr.export.file import read_onnx
-from qdr.export.models import engine_file
 from qdr.metrics.protocol import PROTOCOL
 from qdr.paths import replacing
 from qdr.restore import pretrained

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from qdr.errors import QdrError
-from qdr.verbs.data import task
+from qdr.verbs.data import task, tasks
 from qdr.verbs.parser import Front
 
 
@@ -57,7 +57,7 @@ def _train(options: argparse.Namespace) -> None:
 
     active = config.load()
     if options.method is None:
-        return make_tasks(active, active.tasks if options.task is None else [task(options)])
+        return make_tasks(active, tasks(options))
     check_choice("bits", options.bits, config.BITS)
     if options.images != "all" and not (options.images.isdigit() and int(options.images) > 0):
         raise QdrError(f"--images must be 'all' or a positive number, got {options.images!r}")

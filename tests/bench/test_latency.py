@@ -15,7 +15,7 @@ from qdr.bench.images import photograph
 from qdr.bench.latency import Case, cases, census_rows, judged, measure, summarize
 from qdr.bench.worker import time_side
 from qdr.errors import QdrError
-from qdr.export.models import engine_file, exported
+from qdr.export.engines import engine_file, exported
 from qdr.export.qdq import Exporter
 from qdr.jetson.stage import jetson
 from qdr.models.efm import EFM

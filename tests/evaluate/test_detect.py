@@ -54,7 +54,7 @@ def small(settings: config.Config, monkeypatch: pytest.MonkeyPatch) -> config.Co
     for i in range(2):
         Image.fromarray(scene(0, "train", i, 96)[0]).save(folder / f"{i:04d}.png")
     monkeypatch.setattr(detect, "open_run", lambda _, run: Engine(1.0 if run.method == "fp32" else 0.9))
-    return dataclasses.replace(settings, tasks=["derain", "denoise"])
+    return dataclasses.replace(settings, tasks=["derain", "denoise"], threads=1)  # in this process, with that engine
 
 
 def test_from_scenes_to_rows_and_pictures(small: config.Config) -> None:

@@ -28,7 +28,7 @@ import yaml
 from qdr import config
 from qdr.bench.kernels import write_int8
 from qdr.config import ModelConfig
-from qdr.export.models import engine_file
+from qdr.export.engines import engine_file
 from qdr.export.qdq import Exporter
 from qdr.jetson import bundle
 from qdr.models.zoo import build_model, stride

@@ -14,7 +14,7 @@ import pytest
 
 from qdr import config
 from qdr.cli import main
-from qdr.export.models import engine_file
+from qdr.export.engines import engine_file
 from qdr.jetson import bundle
 from qdr.jetson.measure import digest
 from qdr.jetson.stage import jetson

@@ -12,7 +12,7 @@ import pytest
 from qdr import config, paths
 from qdr.cli import main
 from qdr.errors import QdrError
-from qdr.export.models import engine_file
+from qdr.export.engines import engine_file
 from qdr.restore import pretrained
 from qdr.restore.release import measured, release
 from qdr.rows import write_json, write_rows

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from qdr.errors import QdrError
-from qdr.evaluate.parity import GATE_MEAN_LEVEL, GATE_PSNR_DB, level_gate
+from qdr.evaluate.gates import GATE_MEAN_LEVEL, GATE_PSNR_DB, level_gate
 from qdr.evaluate.stats import rank
 from qdr.metrics.protocol import PROTOCOLS
 from qdr.report.load import LATENCY, LATER, NUMERICS, PARITY, SENSITIVITY, load, read_jetson
