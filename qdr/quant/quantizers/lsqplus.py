@@ -34,7 +34,7 @@ class StepAndOffset(Quantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         step = self.log_scale.exp().detach()
-        beta = (damp(self.offset, 1 / math.sqrt(x.numel() * self.high)) * step).to(x.dtype)
+        beta = damp(self.offset, 1 / math.sqrt(x.numel() * self.high)) * step
         return fake_quantize(x - beta, self.log_scale, self.low, self.high) + beta
 
 

@@ -24,7 +24,7 @@ class ClippingLevel(Quantizer):
     """alpha = scale * high."""
 
     def forward(self, x: Tensor) -> Tensor:
-        scale = damp(self.scale(x), 1 / math.sqrt(x.numel() * self.high)).to(x.dtype)
+        scale = damp(self.scale(x), 1 / math.sqrt(x.numel() * self.high))
         clipped = torch.minimum(torch.maximum(x, scale * self.low), scale * self.high)
         return pass_through(clipped, quantize(clipped, scale, self.low, self.high) * scale)
 
