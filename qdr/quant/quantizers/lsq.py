@@ -5,18 +5,20 @@ Esser et al., ICLR 2020 (arXiv 1902.08153). Forward: quantize and dequantize. Ba
     dx_hat/dx = 1                     where low < v < high, else 0        (straight-through)
     dx_hat/ds = round(v) - v          inside,   low or high               outside        (eq. 3)
 
-The gradient of s is multiplied by 1 / sqrt(n * high), n the number of values that share the scale (eq. 4 and section
-2.2). We learn t = log s: a scale can never turn negative or zero, which plain LSQ does within a few hundred AdamW steps
+We learn t = log s: a scale can never turn negative or zero, which plain LSQ does within a few hundred AdamW steps
 and which only TensorRT reports. It also spares the divisions, since dx_hat/dt = s dx_hat/ds is
 
     dx_hat/dt = x_hat - x             inside,   x_hat                     outside.
+
+Left out: the paper's factor 1 / sqrt(n * high) on this gradient (section 2.2). It balances the size of a scale's update
+against the weights' under SGD. AdamW divides by the gradient's own size, so that the factor would change nothing but for
+pushing gradients below AdamW's eps, where a scale hardly moves at all (`qdr.train.optim` sets eps and the learning rate).
 
 torch's learnable fake-quantize operators do the same for plain s, with a fixed zero point and in FP32 only.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -45,8 +47,8 @@ class _LSQ(torch.autograd.Function):
         if scale.dim() == 0:
             slope = scale * _dot(grad, integers) - _dot(inside, x)
         else:
-            slope = ((grad * integers).mul_(scale).addcmul_(inside, x, value=-1)).sum_to_size(scale.shape)
-        return inside, slope / math.sqrt(x.numel() // scale.numel() * ctx.high), None, None
+            slope = (grad * integers).mul_(scale).addcmul_(inside, x, value=-1).sum_to_size(scale.shape)
+        return inside, slope, None, None
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
