@@ -33,6 +33,7 @@ import onnx
 from numpy.typing import NDArray
 
 from qdr.errors import QdrError
+from qdr.export.graph import DEQUANTIZE, QUANTIZE, Graph
 
 KEY = "qdr.numerics"
 SIDE = 64
@@ -112,6 +113,49 @@ def compute(model: onnx.ModelProto, height: int = SIDE, width: int = SIDE) -> Re
     sessions = (exact_session(source, optimized=optimized) for optimized in (False, True))
     first, second = (to_pixels(session.run(None, {name: to_batch(probe)})[0]) for session in sessions)
     return Record(probe, first, float(np.abs(first - second).mean() * 255))
+
+
+SAFE = 64  # 2 * 255 * 64 fits 16 bits
+
+
+def fits_16_bits(model: onnx.ModelProto) -> bool:
+    """Whether no two products of a uint8 activation and a stored weight can overflow a 16-bit sum: weights in [-64, 64]."""
+    graph = Graph(model)
+    stored = [graph.values.get(node.input[0]) for node in graph.nodes if node.op_type == DEQUANTIZE]
+    return all(codes is None or codes.dtype != np.int8 or np.abs(codes.astype(np.int16)).max() <= SAFE for codes in stored)
+
+
+def largest_products() -> onnx.ModelProto:
+    """A Q/DQ model that makes 1 of an image of ones, in sums of the largest products: codes and weights of 127.
+
+    The second convolution's input has no ReLU before it, so that engines that store int8 as uint8 + 128 get codes of 255.
+    """
+    width = 32
+    values = {
+        "step": np.float32(1 / 127),
+        "zero": np.int8(0),
+        "spread": np.ones((width, 3, 1, 1), np.int8),
+        "spread.scale": np.full(width, 1 / 3, np.float32),
+        "gather": np.full((3, width, 3, 3), 127, np.int8),
+        "gather.scale": np.full(3, 1 / (127 * width * 9), np.float32),
+    }
+    nodes, last = [], "image"
+    for name, count in (("spread", width), ("gather", 3)):
+        values[f"{name}.zeros"] = np.zeros(count, np.int8)
+        nodes += [
+            onnx.helper.make_node(QUANTIZE, [last, "step", "zero"], [f"{name}.q"]),
+            onnx.helper.make_node(DEQUANTIZE, [f"{name}.q", "step", "zero"], [f"{name}.x"]),
+            onnx.helper.make_node(DEQUANTIZE, [name, f"{name}.scale", f"{name}.zeros"], [f"{name}.w"], axis=0),
+            onnx.helper.make_node("Conv", [f"{name}.x", f"{name}.w"], [f"{name}.y"], name=name),
+        ]
+        last = f"{name}.y"
+    shapes = (("image", "h", "w"), (last, "a", "b"))
+    image, output = (onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1, 3, h, w]) for n, h, w in shapes)
+    constants = [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in values.items()]
+    graph = onnx.helper.make_graph(nodes, "largest", [image], [output], constants)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 19)], ir_version=9)
+    onnx.checker.check_model(model, full_check=True)
+    return model
 
 
 def attach(model: onnx.ModelProto) -> None:

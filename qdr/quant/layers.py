@@ -7,6 +7,9 @@ no engine fuses).
 
 The bias is snapped to multiples of s_x * s_w, the grid of the integer accumulator, and stored in FP32: engines that
 keep an INT32 bias and those that keep FP32 then compute the same number.
+
+Under autocast `quantize` computes the same bits as without: quantizers see FP32, convolutions compute in integers
+(`qdr.quant.integer`).
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from torch.nn import functional as F
 from qdr.errors import QdrError, check_choice
 from qdr.quant import quantizers
 from qdr.quant.affine import integer_range
+from qdr.quant.integer import convolution, grid
 from qdr.quant.observers import OBSERVERS
 
 Mode = Literal["float", "observe", "quantize", "export"]
@@ -61,7 +65,7 @@ class ActivationQuantizer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.mode == "quantize":
-            return self.quantizer(x)  # type: ignore[no-any-return]
+            return self.quantizer(x.float())  # type: ignore[no-any-return]
         if self.mode == "export":
             return _symbolic_qdq(x, self.scale)
         if self.mode == "observe":
@@ -121,12 +125,26 @@ class QuantConv2d(nn.Module):
         return bias + (torch.round(bias / step) * step - bias).detach()
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.conv.weight, self.conv.bias
         if self.mode == "quantize":
-            weight, bias = self.quantizer(weight), self.snapped_bias()
-        elif self.mode == "export":
+            return self._quantized(x)
+        weight, bias = self.conv.weight, self.conv.bias
+        if self.mode == "export":
             weight, bias = _symbolic_dequantize(self.integers, self.scales), self.bias
         return F.conv2d(x, weight, bias, self.conv.stride, self.conv.padding, self.conv.dilation, self.conv.groups)
+
+    def _quantized(self, x: Tensor) -> Tensor:
+        """The convolution on the grids, or of the real numbers behind them where the input is off the integers."""
+        conv, source, weight = self.conv, self._source[0].quantizer, self.quantizer(self.conv.weight)
+        padding = conv.padding
+        if isinstance(padding, str):  # "same" and "valid"
+            x, padding = F.pad(x, conv._reversed_padding_repeated_twice), (0, 0)
+        geometry = conv.stride, padding, conv.dilation, conv.groups
+        if not source.exports:
+            with torch.autocast(x.device.type, enabled=False):
+                return F.conv2d(x, weight, self.snapped_bias(), *geometry)
+        assert conv.bias is not None
+        grids = grid(x, lambda: source.scale(x)), grid(weight, lambda: self.quantizer.scale(conv.weight))
+        return convolution(x, weight, conv.bias, grids, geometry)
 
     def _scales(self) -> Tensor:
         return self.quantizer.scale(self.conv.weight).flatten().expand(self.conv.out_channels)

@@ -11,6 +11,10 @@ processor, so that it costs some ten milliseconds once. `open_right` opens the f
 Gate: a right engine differs from the exact result by at most `GATES` grey levels on average and at the 99.9th percentile.
 Measured on the packaged networks: right engines 0.00 to 0.09 and 0 to 2, saturating ones 1.7 to 4.0 and 25 to 36. A network
 that magnifies single rounding flips (its record's `spread`) is allowed three times that.
+
+A probe shows what an engine does with this probe. How much saturation costs depends on the image, so that an engine whose
+integer sums saturate on this processor, as a network made for it shows (`saturates`), is right only for files whose weights
+cannot overflow them.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from qdr import provenance
 from qdr.errors import QdrError
@@ -55,6 +61,7 @@ class Verdict:
         right: whether it is within the gate.
         mean_level: mean difference to the exact result in grey levels.
         high_level: its 99.9th percentile.
+        overflows: whether the engine's integer sums saturate on this processor and the file's weights can make them.
         milliseconds: fastest of some calls on an image of 192x192 (three probes along each side), to compare engines with.
     """
 
@@ -63,10 +70,12 @@ class Verdict:
     right: bool
     mean_level: float
     high_level: float
+    overflows: bool
     milliseconds: float
 
     def __str__(self) -> str:
-        return f"{self.mean_level:.2f} grey levels off on average, {self.high_level:.0f} at the worst pixels"
+        why = "its 16-bit sums overflow, " if self.overflows else ""
+        return f"{why}{self.mean_level:.2f} grey levels off on average, {self.high_level:.0f} at the worst pixels"
 
 
 Candidate = tuple[Path, str]  # a file and the name of an engine
@@ -204,8 +213,24 @@ def judge(session: Session, path: Path, precision: str) -> Verdict:
     mean, high = float(levels.mean()), float(np.quantile(levels, 0.999))
     magnified = max(1.0, _SPREADS * record.spread / GATES[precision][0])
     allowed_mean, allowed_high = (gate * magnified for gate in GATES[precision])
-    right = mean <= allowed_mean and high <= allowed_high
-    return Verdict(session.name, precision, right, round(mean, 4), round(high, 3), round(_milliseconds(session, batch), 3))
+    overflows = precision == "int8" and not numerics.fits_16_bits(model) and saturates(session.name)
+    right = mean <= allowed_mean and high <= allowed_high and not overflows
+    milliseconds = round(_milliseconds(session, batch), 3)
+    return Verdict(session.name, precision, right, round(mean, 4), round(high, 3), overflows, milliseconds)
+
+
+@lru_cache(maxsize=len(ORDER))
+def saturates(engine: str) -> bool:
+    """Whether an engine's integer sums saturate on this processor: the largest codes times the largest weights."""
+    if engine not in ("openvino", "onnxruntime"):
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "largest.onnx"
+        onnx.save(numerics.largest_products(), path)
+        session = open_session(engine, path, "int8", 1)
+        output = session.run(np.ones((1, 3, 16, 16), np.float32))
+        session.close()
+    return bool(np.abs(output - 1).max() > 0.01)
 
 
 def _milliseconds(session: Session, batch: Batch) -> float:

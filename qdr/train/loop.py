@@ -1,8 +1,8 @@
 """The training loop: one, for FP32, quantization-aware and distilled training alike, on one process or several (torchrun).
 
 Batch k depends on (seed, k) alone, so a run that was interrupted gives the same bits. bf16 autocast halves an FP32 step on
-CPUs with AVX512-BF16 or AMX and triples it where bf16 is emulated, so it is used on the former only; scales, losses and
-the optimizer stay in FP32.
+CPUs with AVX512-BF16 or AMX and triples it where bf16 is emulated, so it is used on the former only; quantized layers,
+losses and the optimizer stay in FP32, and of quantized convolutions only the gradients are computed in bf16.
 """
 
 from __future__ import annotations

@@ -49,6 +49,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch) -> Spoil:
         return found
 
     monkeypatch.setattr(verify, "open_session", opened)
+    monkeypatch.setattr(verify, "saturates", lambda engine: False)  # of the engine as it is, not as it was spoilt
     return spoilt.add
 
 
@@ -73,7 +74,33 @@ def test_every_engine_here_is_right_or_known_to_be_wrong(int8: Path, engine: str
     verdict = verify.verify(int8, engine, "int8")
     if engine != "openvino":  # which saturates on x86 without VNNI
         assert verdict.right
-    assert (verdict.mean_level <= 0.5 and verdict.high_level <= 4) == verdict.right
+    assert (verdict.mean_level <= 0.5 and verdict.high_level <= 4 and not verdict.overflows) == verdict.right
+    assert verdict.overflows == verify.saturates(engine)
+
+
+def test_an_engine_that_saturates_is_right_for_small_weights_only(
+    int8: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where its pixels pass on the probe: what overflows depends on the image."""
+    monkeypatch.setattr(verify, "saturates", lambda engine: True)
+    verdict = verify.verify(int8, "exact", "int8")
+    assert (verdict.right, verdict.overflows) == (False, True)
+    assert "its 16-bit sums overflow" in str(verdict)
+    model = onnx.load(int8)
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith(".integers"):
+            tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) // 2, tensor.name))
+    onnx.save(model, tmp_path / "halved.onnx")
+    assert numerics.fits_16_bits(model)
+    assert verify.verify(tmp_path / "halved.onnx", "exact", "int8").right
+
+
+def test_the_largest_products_are_what_they_say() -> None:
+    """A model that makes 1 of an image of ones; sums of pairs in 16 bits would make 0.51."""
+    model = numerics.largest_products()
+    assert not numerics.fits_16_bits(model)
+    (found,) = numerics.exact_session(model.SerializeToString()).run(None, {"image": np.ones((1, 3, 16, 16), np.float32)})
+    np.testing.assert_allclose(found, 1, atol=1e-5)
 
 
 def test_a_verdict_is_kept_per_file(int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
