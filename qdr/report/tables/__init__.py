@@ -84,7 +84,8 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
         tables.append(packaged_table(results / "packaged.csv", stats))
     tables += [parity_table(results / "parity.csv"), protocol_table(), conventions_table()]
     for table in tables:  # all are made before one is written: results that one of them refuses change none
-        table.write(output / "quality")
+        if table.rows:  # a profile without the models of a table has no such table
+            table.write(output / "quality")
     with replacing(output / "INDEX.md") as temporary:
         temporary.write_text(INDEX, encoding="utf-8")
 
