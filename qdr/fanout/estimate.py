@@ -83,7 +83,7 @@ def _measure(config: Config, run: Run) -> dict[str, Any]:
             passed = (time.perf_counter() - begun) / len(images)
             return {"seconds": f"{passed * config.quant.calibration:.4g}", "bytes": size}
     objective = Objective(recipe, model, guide, config.distill.every)
-    rates = (schedule.lr, schedule.weight_decay, config.quant.lr_scales, config.distill.lr_balance)
+    rates = (schedule.lr, schedule.weight_decay, config.quant.lr_scales, config.distill.lr_balance, schedule.muon)
     optimizer = make_optimizer(model, objective, *rates)
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective.move(device)
