@@ -2,9 +2,9 @@
 
 Scales and balancers' parameters are logarithms, so they get their own learning rates and no weight decay.
 
-AdamW moves a parameter by about its learning rate a step, a log-scale by that share of the scale: over 200 steps of a cosine a
-factor of e at 1e-2, of 1.1 at 1e-3. Gradients of scales are sums of rounding errors; those of 8-bit weights lie near AdamW's
-default eps of 1e-8, which would hold the scales back, so that their group has 1e-15.
+AdamW moves a parameter by about its learning rate a step, a log-scale by that share of the scale: over 200 steps of a cosine
+a factor of e at 1e-2, of 1.1 at 1e-3. Gradients of scales are sums of rounding errors; those of 8-bit weights lie near
+AdamW's default eps of 1e-8, which would hold the scales back, so that their group has 1e-15.
 """
 
 from __future__ import annotations
