@@ -24,10 +24,10 @@ from qdr.errors import QdrError, check_choice
 from qdr.quant import quantizers
 from qdr.quant.affine import integer_range
 from qdr.quant.integer import convolution, grid
-from qdr.quant.observers import OBSERVERS
+from qdr.quant.observers import OBSERVERS, WEIGHT_OBSERVERS
 
 Mode = Literal["float", "observe", "quantize", "export"]
-_SAMPLE = 16384  # values kept per image
+_SAMPLE, _IMAGES = 16384, 32  # values kept of an image; images of which values are kept
 
 
 class ActivationQuantizer(nn.Module):
@@ -46,7 +46,8 @@ class ActivationQuantizer(nn.Module):
         self.bits, self.observer, self.unsigned = bits, observer, unsigned
         self.quantizer = quantizers.activations(quantizer, *integer_range(bits))
         self.mode: Mode = "observe"
-        self.seen: list[Tensor] = []
+        self.seen: list[Tensor] = []  # of each image its least and its largest value, then a sample
+        self.images = 0  # observed so far
         self.register_buffer("scale", torch.ones(()), persistent=False)
 
     def settle(self) -> None:
@@ -55,7 +56,12 @@ class ActivationQuantizer(nn.Module):
             self.quantizer.low, self.quantizer.high = 0, 2**self.bits - 1
         scale = OBSERVERS[self.observer](self.seen, self.quantizer.low, self.quantizer.high)
         self.quantizer.start(scale)
-        self.seen, self.mode = [], "quantize"
+        self.forget()
+        self.mode = "quantize"
+
+    def forget(self) -> None:
+        """Drop what was observed."""
+        self.seen, self.images = [], 0
 
     def freeze(self) -> None:
         """Write the scale that `export` mode emits."""
@@ -69,9 +75,25 @@ class ActivationQuantizer(nn.Module):
         if self.mode == "export":
             return _symbolic_qdq(x, self.scale)
         if self.mode == "observe":
-            flat = x.detach().float().flatten()
-            self.seen.append(torch.cat([flat[:: max(1, flat.numel() // _SAMPLE)], flat.min()[None], flat.max()[None]]))
+            self._observe(x.detach().float().flatten())
         return x
+
+    def _observe(self, values: Tensor) -> None:
+        """Keep values at random positions. After `_IMAGES` images a new one takes the place of a random earlier one, or of
+        none (reservoir sampling), so that memory is bounded; least and largest values are those of all.
+        """
+        random = torch.Generator().manual_seed(self.images)
+        ends, sample = torch.stack(values.aminmax()), values
+        if values.numel() > _SAMPLE:
+            sample = values[torch.randint(values.numel(), (_SAMPLE,), generator=random)]
+        if self.images < _IMAGES:
+            self.seen.append(torch.cat([ends, sample]))
+        else:
+            place = int(torch.randint(self.images + 1, (), generator=random))
+            old = self.seen[place % _IMAGES]
+            least, largest = torch.minimum(ends, old[:2])[:1], torch.maximum(ends, old[:2])[1:]
+            self.seen[place % _IMAGES] = torch.cat([least, largest, sample if place < _IMAGES else old[2:]])
+        self.images += 1
 
 
 class QuantConv2d(nn.Module):
@@ -81,13 +103,13 @@ class QuantConv2d(nn.Module):
         conv: the FP32 convolution; its weights and bias are trained on.
         quantizer: name of a file in `qdr/quant/quantizers`.
         bits: width.
-        observer: how the scales are calibrated.
+        observer: how the scales are calibrated, "minmax" or "mse".
         per_channel: one scale per output channel.
     """
 
     def __init__(self, conv: nn.Conv2d, quantizer: str, bits: int, observer: str, per_channel: bool = True) -> None:
         super().__init__()
-        check_choice("observer", observer, OBSERVERS)
+        check_choice("observer of weights", observer, WEIGHT_OBSERVERS)
         self.conv, self.bits, self.observer = conv, bits, observer
         shape = (conv.out_channels, 1, 1, 1) if per_channel else (1, 1, 1, 1)
         self.quantizer = quantizers.weights(quantizer, *integer_range(bits, narrow=True), shape)

@@ -18,6 +18,7 @@ from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -36,7 +37,7 @@ from qdr.train.objective import Objective
 from qdr.train.optim import make_optimizer
 from qdr.train.plan import Run, run_folder, teacher
 
-CALIBRATION_SIDE = 128
+CALIBRATION_SIDE, CALIBRATION_GRAIN = 128, 32
 CODE = ("models", "quant", "distill", "train", "data/loader.py", "ranks.py", "seed.py")  # what decides a model's bits
 Model = tuple[nn.Module, list[dict[str, Any]]]
 
@@ -154,8 +155,18 @@ def _read(folder: Path, task: str, split: str, limit: int | None) -> PairSet:
 
 
 def _calibration(data: PairSet, count: int) -> list[torch.Tensor]:
-    """The first `count` training inputs, cut to their upper left part."""
-    return [to_tensor(image[:CALIBRATION_SIDE, :CALIBRATION_SIDE]) for image in data.inputs[:count]]
+    """A random crop of `count` random training inputs, or of all if there are fewer; the same for every method and seed.
+
+    Sides are multiples of 32, as every network takes them, but for images that are smaller than that.
+    """
+    rng = np.random.default_rng(derive("calibration"))
+    crops = []
+    for i in sorted(rng.permutation(len(data.inputs))[:count]):
+        image = data.inputs[i]
+        height, width = (min(CALIBRATION_SIDE, side - side % CALIBRATION_GRAIN or side) for side in image.shape[:2])
+        y, x = rng.integers(image.shape[0] - height + 1), rng.integers(image.shape[1] - width + 1)
+        crops.append(to_tensor(image[y : y + height, x : x + width]))
+    return crops
 
 
 def _weights_digest(folder: Path) -> str:
