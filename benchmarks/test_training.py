@@ -35,7 +35,7 @@ def step(method: str, plain: bool = False) -> Work:
 def training(method: str, plain: bool = False) -> tuple[Work, tuple[nn.Module, nn.Module, torch.optim.Optimizer]]:
     """A step as above, and what it trains: network, objective and optimizer."""
     settings, recipe = config.load(), catalogue()[method]
-    seed_everything(0, 1)
+    seed_everything(0)
     patch = settings.tune.patch
     student, teacher = (_network(recipe.model) for _ in range(2))
     objective = Objective(recipe, student, teacher, settings.distill.every)

@@ -27,7 +27,12 @@ EXIT_CODES = """exit codes:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb and return the exit code."""
+    """Run a verb and return the exit code.
+
+    torch computes with one thread, unless the environment says otherwise: bits then depend on no number of cores, and
+    threads wait for no others. Work is spread over processes instead (`qdr.processes`, `qdr.train.pool`).
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     options, extra = parser().parse_known_args(arguments)
     if extra:
         options.parser.refuse(extra)

@@ -21,7 +21,7 @@ TASKS = ("lowlight", "dehaze", "derain", "denoise")
 SCENES = "scenes"  # training on procedural scenes instead of a source
 DETECTORS = {"procedural": ("centre",), "voc": ("yolox_nano", "nanodet_m", "FastestDet")}
 _COUNTS = ("steps", "batch", "patch", "log_every", "save_every", "accumulate")
-BITS = ("FP32", "W8A8", "W6A6", "W4A8", "W4A4")
+BITS = ("FP32", "W8A8", "W7A8", "W6A6", "W4A8", "W4A4")
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class TrainConfig:
 
     `bf16` allows bfloat16 autocast; it is used where the processor has instructions for it. `batch` is of a step, over all
     processes; each works its share off in `accumulate` pieces. `on_nonfinite` says what to do with a step whose loss or
-    gradients are not finite: "stop", or "skip" it and count.
+    gradients are not finite: "stop", or "skip" it and count. `muon` is the learning rate of layers between many channels
+    where Muon trains them, and 0 where AdamW does.
     """
 
     steps: int
@@ -92,6 +93,7 @@ class TrainConfig:
     seed: int
     accumulate: int = 1
     on_nonfinite: str = "stop"
+    muon: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The methods: what each trains and what it learns from, read from methods.yaml.
 
 A method is one line there; `qdr@weight=4` is the method `qdr` with one key changed, wherever a method is named. The names in
-it (model, quantizer, observer, places, distance, balance, tool) are looked up when a run starts: a quantizer is a file of
+it (model, quantizer, observers, places, distance, balance, tool) are looked up when a run starts: a quantizer is a file of
 `qdr/quant/quantizers`, a balancer one of `qdr/distill/balancers`.
 """
 
@@ -29,7 +29,8 @@ class Recipe:
         start: the FP32 method whose weights it starts from; "scratch" is a teacher itself.
         quantizer: how scales are learned, or "none" for FP32.
         granularity: "channel" or "tensor", for weights.
-        observer: how scales are calibrated.
+        observer: how the scales of activations are calibrated.
+        weight_observer: how those of weights are, "minmax" or "mse".
         trains: False stops after calibration (PTQ).
         places: where it distils: output, encoder, bottleneck, decoder, all.
         distance: between student's and teacher's features.
@@ -46,6 +47,7 @@ class Recipe:
     quantizer: str = NONE
     granularity: str = "channel"
     observer: str = "mse"
+    weight_observer: str = "mse"
     trains: bool = True
     places: list[str] = field(default_factory=list)
     distance: str = "relative-l1"
@@ -118,6 +120,8 @@ def _check(name: str, recipe: Recipe, found: dict[str, Recipe]) -> None:
             raise QdrError(f"{name}.{key}: {other!r} is not an FP32 method trained from scratch")
     if recipe.granularity not in ("channel", "tensor"):
         raise QdrError(f"{name}.granularity must be 'channel' or 'tensor', got {recipe.granularity!r}")
+    if recipe.weight_observer not in ("minmax", "mse"):
+        raise QdrError(f"{name}.weight_observer must be 'minmax' or 'mse', got {recipe.weight_observer!r}")
     if recipe.scratch and recipe.places:
         raise QdrError(f"{name}: a method trained from scratch has no teacher; drop `places` or set `start`")
     if not recipe.labels and "output" not in recipe.places:

@@ -5,6 +5,7 @@ No host name, user name, path or time of day: two runs on one machine give the s
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -53,8 +54,6 @@ def versions() -> dict[str, str | None]:
 
 def machine() -> dict[str, Any]:
     """The processor: model, instruction sets that matter for INT8 and bf16, logical cores."""
-    import os
-
     info = Path("/proc/cpuinfo")
     text = info.read_text(encoding="utf-8") if info.is_file() else ""
     fields = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
@@ -70,8 +69,13 @@ def machine() -> dict[str, Any]:
 
 
 def has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 itself; others emulate it, several times slower than FP32."""
-    return any("bf16" in flag for flag in machine()["cpu_flags"])
+    """Whether this processor multiplies bfloat16 itself; others emulate it, several times slower than FP32.
+
+    With ONEDNN_MAX_CPU_ISA below those instructions it counts as one that does not.
+    """
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
+    capped = limit not in ("ALL", "DEFAULT") and not any(name in limit for name in ("BF16", "FP16", "AMX", "AVX10"))
+    return not capped and any("bf16" in flag for flag in machine()["cpu_flags"])
 
 
 def _version(package: str) -> str | None:

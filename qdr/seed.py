@@ -1,6 +1,7 @@
-"""Seeds and determinism: the same seed, machine and thread count give the same bits.
+"""Seeds and determinism: the same seed and machine give the same bits, whatever the number of cores.
 
-Bits differ between thread counts, memory formats and CPU capabilities, so those are recorded in every provenance.
+Bits differ between thread counts, so that training has one thread; they differ between memory formats and CPU
+capabilities, so those are recorded in every provenance.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ def derive(*parts: int | str) -> int:
     return zlib.crc32("/".join(str(part) for part in parts).encode())
 
 
-def seed_everything(seed: int, threads: int) -> None:
-    """Seed Python and torch, fix the number of threads and allow deterministic algorithms only."""
+def seed_everything(seed: int) -> None:
+    """Seed Python and torch, take one thread and allow deterministic algorithms only."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
     random.seed(seed)
     torch.manual_seed(seed)
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     # Nothing here reads memory that it did not write, and filling it costs a tenth of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

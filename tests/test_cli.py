@@ -144,7 +144,7 @@ def test_mistakes_are_one_line(
         (["report", "tabels"], "qdr report: error: unknown choice 'tabels': did you mean 'tables'"),
         (["train", "derain", "--bit", "W8A8", "--imges", "2"], "did you mean '--images'?; see `qdr train --help`"),
         (["data", "status", "--jsn"], "qdr data status: error: unknown argument '--jsn': did you mean '--json'?"),
-        (["prepare"], "qdr prepare: error: the following arguments are required: task; see `qdr prepare --help`"),
+        (["fetch"], "qdr fetch: error: the following arguments are required: source; see `qdr fetch --help`"),
         (["train", "derain", "--seed", "x"], "qdr train: error: argument --seed: invalid int value: 'x'"),
         ([], "qdr: error: the following arguments are required: VERB"),
     ],

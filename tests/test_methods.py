@@ -11,7 +11,7 @@ from qdr.errors import QdrError
 from qdr.export.published import TOOLS
 from qdr.methods import NONE, catalogue, recipe
 from qdr.models.zoo import MODELS
-from qdr.quant.observers import OBSERVERS
+from qdr.quant.observers import OBSERVERS, WEIGHT_OBSERVERS
 from qdr.report.style import colour
 
 
@@ -20,6 +20,7 @@ def test_every_name_in_the_catalogue_exists() -> None:
         assert found.model in MODELS, name
         assert found.quantizer in (NONE, *registry.names("qdr.quant.quantizers")), name
         assert found.observer in OBSERVERS, name
+        assert found.weight_observer in WEIGHT_OBSERVERS, name
         assert found.balance in registry.names("qdr.distill.balancers"), name
         assert found.distance in DISTANCES, name
         assert set(found.places) <= set(PLACES), name
@@ -54,6 +55,7 @@ def test_a_variation_changes_one_key() -> None:
         ("a: {label: A, start: fp64}", "a.start: 'fp64' is not an FP32 method"),
         ("a: {label: A, start: scratch, places: [output]}", "has no teacher"),
         ("a: {label: A, granularity: pixel}", "must be 'channel' or 'tensor'"),
+        ("a: {label: A, weight_observer: percentile}", "a.weight_observer must be 'minmax' or 'mse', got 'percentile'"),
         ("fp32: {label: F, start: scratch}\na: {label: A, labels: false}", "the teacher's output is the target"),
         ("[]", "must be a mapping"),
     ],

@@ -1,8 +1,8 @@
 """Fast and wrong does not count: the outputs that were timed are compared with untimed runs in another process.
 
-That process runs each exported file in ONNX Runtime, whichever engine is timed: an engine that fuses a graph wrongly
-cannot confirm itself. OpenVINO 2026.4 did so with signed INT8 concatenations, by 8 to 13 grey levels on average; correct
-engines differ by single roundings, 0.2 to 0.3 levels in a trained network. Run as `python -m qdr.bench.accuracy`.
+That process evaluates the exact arithmetic of each exported file, whichever engine is timed: an engine that fuses a graph
+wrongly cannot confirm itself. OpenVINO 2026.4 did so with signed INT8 concatenations, by 8 to 13 grey levels on average;
+correct engines differ by single roundings, 0.2 to 0.3 levels in a trained network. Run as `python -m qdr.bench.accuracy`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from qdr.bench.process import answer, ask
 from qdr.errors import QdrError
 from qdr.metrics.protocol import PROTOCOL, protocol
 from qdr.metrics.psnr import CEILING, psnr
-from qdr.runtimes.ort import OrtSession
+from qdr.runtimes.ort import ExactSession
 from qdr.runtimes.session import restore
 
 __all__ = ["CEILING", "agreement", "expected", "likeness"]
@@ -43,7 +43,7 @@ def agreement(output: Image, right: Image, precision: str, about: str) -> float:
     level = float(np.abs(output.astype(np.int16) - right.astype(np.int16)).mean())
     if level > MEAN_LEVEL[precision]:
         allowed = f"at most {MEAN_LEVEL[precision]} are allowed"
-        raise QdrError(f"{about}: the output is {level:.2f} grey levels from that of ONNX Runtime, {allowed}")
+        raise QdrError(f"{about}: the output is {level:.2f} grey levels from the file's exact arithmetic, {allowed}")
     return level
 
 
@@ -57,7 +57,7 @@ def _restore_all(request: dict[str, Any]) -> list[tuple[int, int, str]]:
     for i, file in enumerate(request["files"]):
         if not Path(file).is_file():
             raise QdrError(f"{file} does not exist: export it first (`dvc repro export`)")
-        session = OrtSession(Path(file), "", request["threads"])
+        session = ExactSession(Path(file), "", request["threads"])
         for side in request["sides"]:
             path = folder / f"right-{i}-{side}.npy"
             np.save(path, restore(session, np.load(folder / f"{side}.npy")))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,12 @@ from torch import nn
 from qdr import paths
 from qdr.config import Config
 from qdr.errors import QdrError
+from qdr.export.file import read_onnx
 from qdr.export.graph import Shapes, attribute, shapes
-from qdr.export.qdq import Exporter, read_onnx
+from qdr.export.qdq import Exporter
 from qdr.methods import Recipe
 from qdr.models.zoo import build_model, stride
+from qdr.processes import side_by_side
 from qdr.quant.prepare import calibrate, prepare
 from qdr.rows import write_rows
 
@@ -58,8 +61,12 @@ def write_kernels(config: Config, presets: dict[str, str] = PRESETS) -> None:
 
     `presets` are the networks it is made for, of `qdr.models.zoo`, by the name of the row.
     """
-    rows = [row for name, network in presets.items() for row in describe(name, build_model(network, config.model))]
-    write_rows(paths.results(config.profile) / "kernels.csv", rows)
+    found = side_by_side(partial(_rows, config), list(presets.items()), config.threads)
+    write_rows(paths.results(config.profile) / "kernels.csv", [row for rows in found for row in rows])
+
+
+def _rows(config: Config, preset: tuple[str, str]) -> list[dict[str, Any]]:
+    return describe(preset[0], build_model(preset[1], config.model))
 
 
 def describe(name: str, network: nn.Module) -> list[dict[str, Any]]:

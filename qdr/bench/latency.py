@@ -7,8 +7,10 @@ Run rules, in full in docs/bench.md:
 - After `warmup` calls a process times at least `calls` calls and goes on for at least `seconds`, for every side.
 - The input is a crop of the task's test images. A call takes an 8-bit image in memory to an 8-bit image in memory
   (`end_to_end_*`); what of it the engine took, from float to float, is `median_ms` and its percentiles.
-- What was timed was also right: all timed outputs of a process are the same, and agree with an untimed run of the same
-  file in ONNX Runtime (`qdr.bench.accuracy`). A mismatch stops the stage and nothing is written.
+- An engine that does not compute what a file says on this processor (`qdr.runtimes.verify`) is not timed: it has no row,
+  and latency.json lists it under `wrong`.
+- What was timed was also right: all timed outputs of a process are the same, and agree with the file's exact arithmetic
+  (`qdr.bench.accuracy`). A mismatch stops the stage and nothing is written.
 
 Ratios within one file are meaningful; single figures of a shared machine vary by 15 %.
 """
@@ -28,20 +30,26 @@ from qdr.bench import accuracy, layers, machine
 from qdr.bench.images import photograph
 from qdr.bench.process import ask
 from qdr.config import BenchConfig, Config
-from qdr.export.models import engine_file
+from qdr.export.engines import engine_file
 from qdr.rows import write_json, write_rows
 from qdr.runtimes.session import open_session
+from qdr.runtimes.verify import verify
 from qdr.train.plan import Run, plan, teacher
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the latency table per side."""
+    """One row of the latency table per side. `precision` is "fp32", "bf16", "int8", or "int8-w7" for weights of 7 bits."""
 
     model: str
     precision: str
     engine: str
     path: str
+
+    @property
+    def computes_in(self) -> str:
+        """The precision that the engine is asked for."""
+        return self.precision.partition("-")[0]
 
 
 @dataclass
@@ -63,30 +71,36 @@ Timings = dict[tuple[Case, int], Timing]
 
 def bench(config: Config) -> None:
     """Write latency.csv, census.csv, roofline.csv, machine.json, latency.json in results/, every call in work/latency."""
-    listed, results = cases(config), paths.results(config.profile)
+    asked, results = cases(config), paths.results(config.profile)
+    listed, wrong = judged(asked, config.bench.threads)
     taken = measure(listed, config)
     write_rows(results / "census.csv", [row for case in listed for row in census_rows(case)])
     peaks = machine.measured(config.bench.threads)
     main = {case.precision: case.path for case in listed if (case.model, case.engine) == ("efm", "openvino")}
-    rows = layers.measured({precision: main[precision] for precision in ("fp32", "int8")}, config.bench, peaks)
+    int8 = main.get("int8") or main.get("int8-w7")
+    shown = {"fp32": main["fp32"]} | ({"int8": int8} if int8 else {})
+    rows = layers.measured(shown, config.bench, peaks)
     write_rows(paths.calls(), [row for (case, side), timing in taken.items() for row in _calls(case, side, timing)])
     summaries = [summarize(case, side, config.bench, timing) for (case, side), timing in taken.items()]
     write_rows(results / "latency.csv", summaries)
     write_rows(results / "roofline.csv", rows)
     write_json(results / "machine.json", peaks)
     about = provenance.collect(config.profile, [], config.bench.threads) | {"power": machine.power_mode()}
-    write_json(results / "latency.json", about)
+    write_json(results / "latency.json", about | {"wrong": wrong})
 
 
 def cases(config: Config) -> list[Case]:
-    """FP32, bf16 and INT8 in OpenVINO, FP32 and INT8 in ONNX Runtime; in OpenVINO alone the EFM without gates where it is
-    trained, and the networks that the profile lists.
+    """FP32, bf16 and INT8 in OpenVINO, FP32 and INT8 in ONNX Runtime, INT8 with weights of 7 bits where it is exported; in
+    OpenVINO alone the EFM without gates where it is trained, and the networks that the profile lists.
     """
     task = config.bench.task
     fp32 = str(engine_file(Run(task, "fp32", "FP32", "all", 0)))
     int8 = str(engine_file(Run(task, "qdr", "W8A8", "all", 0)))
     listed = [Case("efm", precision, "openvino", path) for precision, path in _precisions(fp32, int8, bf16=True)]
     listed += [Case("efm", precision, "onnxruntime", path) for precision, path in _precisions(fp32, int8, bf16=False)]
+    narrow = engine_file(Run(task, "qdr", "W7A8", "all", 0))
+    if narrow.is_file():
+        listed += [Case("efm", "int8-w7", engine, str(narrow)) for engine in ("openvino", "onnxruntime")]
     bare = [Run(task, "fp32-no-ldg", "FP32", "all", 0), Run(task, "qdr-no-ldg", "W8A8", "all", 0)]
     fp32, int8 = (str(engine_file(run)) for run in bare)
     if Path(fp32).is_file() and Path(int8).is_file():
@@ -97,6 +111,19 @@ def cases(config: Config) -> list[Case]:
         fp32, int8 = str(engine_file(teacher(task, run.recipe.start))), str(engine_file(run))
         listed += [Case(model, precision, "openvino", path) for precision, path in _precisions(fp32, int8, bf16=True)]
     return listed
+
+
+def judged(asked: list[Case], threads: int) -> tuple[list[Case], list[dict[str, str]]]:
+    """The cases whose engine computes what the file says on this processor, and a record of each other one."""
+    listed, wrong = [], []
+    for case in asked:
+        verdict = verify(Path(case.path), case.engine, case.computes_in, threads)
+        if verdict.right:
+            listed.append(case)
+        else:
+            about = {"model": case.model, "precision": case.precision, "engine": case.engine}
+            wrong.append(about | {"why": str(verdict)})
+    return listed, wrong
 
 
 def measure(listed: list[Case], config: Config) -> Timings:
@@ -121,7 +148,7 @@ def measure(listed: list[Case], config: Config) -> Timings:
                 timing.end_to_end += answer["end_to_end"]
                 timing.peak_rss_mib = max(timing.peak_rss_mib, answer["peak_rss_mib"])
                 output = np.load(answer["output"])
-                level = accuracy.agreement(output, right[case.path, side], case.precision, f"{_about(case)} at {side}")
+                level = accuracy.agreement(output, right[case.path, side], case.computes_in, f"{_about(case)} at {side}")
                 timing.mean_level = max(timing.mean_level, level)
                 likeness = accuracy.likeness(output, right[fp32[case.model], side])
                 timing.psnr_to_fp32_db = min(timing.psnr_to_fp32_db, likeness)
@@ -130,7 +157,7 @@ def measure(listed: list[Case], config: Config) -> Timings:
 
 def census_rows(case: Case) -> list[dict[str, Any]]:
     """Rows of results/census.csv: every layer the case's engine runs."""
-    session = open_session(case.engine, Path(case.path), case.precision)
+    session = open_session(case.engine, Path(case.path), case.computes_in)
     about = {"model": case.model, "precision": case.precision, "engine": case.engine}
     found = session.census()
     session.close()
@@ -147,7 +174,7 @@ def _about(case: Case) -> str:
 
 def _time(case: Case, settings: BenchConfig, folder: Path) -> list[dict[str, Any]]:
     """One process: what it answers per side (`qdr.bench.worker`)."""
-    request = {"case": asdict(case), "settings": asdict(settings), "folder": str(folder)}
+    request = {"case": asdict(case) | {"precision": case.computes_in}, "settings": asdict(settings), "folder": str(folder)}
     answers: list[dict[str, Any]] = ask("qdr.bench.worker", request, _about(case))
     return answers
 

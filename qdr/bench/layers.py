@@ -20,8 +20,8 @@ import openvino as ov
 
 from qdr.bench.process import answer, ask
 from qdr.config import BenchConfig
+from qdr.export.file import read_onnx
 from qdr.export.graph import shapes
-from qdr.export.qdq import read_onnx
 from qdr.runtimes.openvino import properties
 
 BLOCKS, WARMUP, RUNS = 3, 2, 6

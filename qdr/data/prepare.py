@@ -7,8 +7,9 @@ scenes        held-out procedural scenes, where the profile renders any
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,16 @@ from qdr.data.pairs import images_in, match, read_depth, read_image, read_pair
 from qdr.data.tasks import card
 from qdr.data.texture import Field
 from qdr.errors import QdrError
+from qdr.processes import side_by_side
 
 MULTIPLE = 16
 Picture = NDArray[np.uint8]
 Triple = tuple[str, Picture, Picture, Picture]
+
+
+def prepare_tasks(config: Config, tasks: Sequence[str]) -> None:
+    """Make the pairs of every task, tasks side by side."""
+    side_by_side(partial(prepare, config), tasks, config.threads)
 
 
 def prepare(config: Config, task: str) -> None:

@@ -11,18 +11,17 @@ A scene depends on (seed, split, index) only, not on how many processes draw.
 from __future__ import annotations
 
 import math
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
-from rich.progress import track
 
 from qdr import paths
 from qdr.config import Config
 from qdr.data.texture import Field, natural_color, spectral_noise
+from qdr.processes import side_by_side
 from qdr.seed import derive
 
 RADII = (0.012, 0.45)  # smallest and largest leaf, in scene sides
@@ -33,11 +32,12 @@ Window = tuple[slice, slice]
 def make_scenes(config: Config) -> None:
     """Write data/scenes/{train,val,heldout}: `<name>.png` (RGB) and `<name>.depth.png` (16 bit, 0 near, 65535 far)."""
     counts = config.data.scenes
-    for split, count in (("train", counts.train), ("val", counts.validation), ("heldout", counts.heldout)):
-        with paths.replacing(paths.scenes(split)) as folder, ProcessPoolExecutor(config.threads) as pool:
-            folder.mkdir()
-            write = partial(_write, folder, config.data.seed, split, counts.size)
-            list(track(pool.map(write, range(count), chunksize=4), f"scenes {split}", total=count))
+    with paths.replacing(paths.scenes("train").parent) as folder:
+        listed = [("train", counts.train), ("val", counts.validation), ("heldout", counts.heldout)]
+        for split, _ in listed:
+            (folder / split).mkdir(parents=True)
+        wanted = [(split, index) for split, count in listed for index in range(count)]
+        side_by_side(partial(_write, folder, config.data.seed, counts.size), wanted, config.threads, "scenes")
 
 
 def scene(seed: int, split: str, index: int, size: int) -> tuple[NDArray[np.uint8], Field]:
@@ -146,8 +146,9 @@ def _to_uint8(image: Field) -> NDArray[np.uint8]:
     return np.asarray(np.clip(image, 0, 1) * 255, np.uint8)
 
 
-def _write(folder: Path, seed: int, split: str, size: int, index: int) -> None:
+def _write(folder: Path, seed: int, size: int, wanted: tuple[str, int]) -> None:
+    split, index = wanted
     image, depth = scene(seed, split, index, size)
-    Image.fromarray(image).save(folder / f"{index:04d}.png", compress_level=1)
+    Image.fromarray(image).save(folder / split / f"{index:04d}.png", compress_level=1)
     far = np.asarray(np.rint(np.clip(depth, 0, 1) * 65535), np.uint16)
-    Image.fromarray(far).save(folder / f"{index:04d}.depth.png", compress_level=1)
+    Image.fromarray(far).save(folder / split / f"{index:04d}.depth.png", compress_level=1)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 
 from qdr import paths
 from qdr.errors import QdrError, check_choice
@@ -71,7 +73,14 @@ class Card:
 
 def load_cards() -> dict[str, Card]:
     """All cards by name, read strictly."""
-    data = read_json(paths.manifest())
+    path = paths.manifest()
+    return dict(_read(path, path.stat().st_mtime_ns if path.is_file() else 0))
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, _: int) -> dict[str, Card]:
+    """The cards of a manifest, read again when its time of change is another."""
+    data = read_json(path)
     cards = {name: build(Card, entry, f"manifest.{name}") for name, entry in data.items()}
     for name, entry in cards.items():
         check_choice(f"kind of source {name}", entry.kind, ("clean", "pairs"))

@@ -2,7 +2,7 @@
 
 Backgrounds are crops of the training scenes; objects are put on them anew for this. The crops are made once and mirrored,
 turned and dimmed at random in each batch. The detector sees clean images only, as detectors in use do: what degradation
-and restoration do to it is the measurement. Batch k depends on (seed, k) alone; same machine and threads, same bits.
+and restoration do to it is the measurement. Batch k depends on (seed, k) alone; same machine, same bits.
 """
 
 from __future__ import annotations
@@ -45,14 +45,12 @@ def make_detector(config: Config) -> None:
         folder.mkdir(parents=True)
         return
     settings = config.detect
-    seed_everything(derive(settings.seed, "detector"), config.threads)
+    seed_everything(derive(settings.seed, "detector"))
     crops = training_crops(paths.scenes("train"), settings.seed, config.threads)
     model = CentreNet(len(CLASSES))
     metrics = fit(model, crops, settings.steps, settings.batch, settings.seed)
     with paths.replacing(folder) as temporary:
-        save_run(
-            temporary, model, metrics, {"classes": list(CLASSES), "settings": vars(settings), "threads": config.threads}
-        )
+        save_run(temporary, model, metrics, {"classes": list(CLASSES), "settings": vars(settings)})
         export(model, temporary / "detector.onnx")
 
 

@@ -22,23 +22,22 @@ A resampled set in which FP32 gains nothing has no share either and is left out 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from typing import Any
 
 from qdr import paths
 from qdr.config import Config
 from qdr.data.degrade import degrade
-from qdr.detection.boxes import Detections, Image, Labelled
-from qdr.detection.detectors import Detector, open_detector
+from qdr.detection.boxes import Image, Labelled
+from qdr.detection.detectors import open_detector
 from qdr.detection.objects import labelled_scene
 from qdr.detection.voc import voc_images
-from qdr.evaluate.average_precision import METRICS, Precision, Sets, average_precision
+from qdr.evaluate.average_precision import METRICS, Precision, average_precision
 from qdr.evaluate.detection_pictures import write_pictures
 from qdr.evaluate.restore import INPUT_BITS, open_run
 from qdr.evaluate.stats import Bootstrap, Values
+from qdr.processes import side_by_side
 from qdr.rows import write_rows
 from qdr.runtimes.session import restore
 from qdr.train.plan import Run, plan
@@ -66,37 +65,36 @@ class Condition:
 
 
 def detect(config: Config) -> None:
-    """Write the detection rows of every task and the pictures for the figure."""
+    """Write the detection rows of every task and the pictures for the figure; tasks side by side."""
+    each = replace(config, threads=max(1, config.threads // len(config.tasks)))
+    side_by_side(partial(_detect, each, labelled_images(config)), config.tasks, config.threads)
+
+
+def _detect(config: Config, truth: list[Labelled], task: str) -> None:
     stats = Bootstrap(config.detect.resamples, config.stats.confidence)
-    with ProcessPoolExecutor(config.threads, get_context("spawn")) as pool:  # engines' threads do not survive a fork
-        truth = labelled_images(config, pool)
-        sets = stats.sets(len(truth))
-        detectors = [open_detector(name, config.threads) for name in config.detect.detectors]
-        clean = Condition("clean", "input", INPUT_BITS, "none", [labelled.image for labelled in truth])
-        known = {d.name: [d.detect(image) for image in clean.images] for d in detectors}
-        for task in config.tasks:
-            conditions = [clean, *_conditions(config, task, truth)]
-            rows: list[dict[str, Any]] = []
-            for detector in detectors:
-                found = {clean.key: known[detector.name]} | {
-                    condition.key: [detector.detect(image) for image in condition.images] for condition in conditions[1:]
-                }
-                measured = _measure(truth, found, detector, sets, pool)
-                about = {"profile": config.profile, "task": task, "detector": detector.name}
-                rows += [about | row | {"images": len(truth)} for row in _rows(conditions, measured, stats)]
-                if detector is detectors[0]:
-                    shown = {condition.key: condition.images for condition in conditions}
-                    write_pictures(config, task, detector, truth, shown, found)
-            write_rows(paths.rows("detection", task), rows)
+    sets, rows = stats.sets(len(truth)), []
+    clean = Condition("clean", "input", INPUT_BITS, "none", [labelled.image for labelled in truth])
+    conditions = [clean, *_conditions(config, task, truth)]
+    for name in config.detect.detectors:
+        detector = open_detector(name, config.threads)
+        found = {condition.key: [detector.detect(image) for image in condition.images] for condition in conditions}
+        classes = len(detector.classes)
+        measured = {key: average_precision(truth, boxes, classes, sets) for key, boxes in found.items()}
+        about = {"profile": config.profile, "task": task, "detector": name}
+        rows += [about | row | {"images": len(truth)} for row in _rows(conditions, measured, stats)]
+        if name == config.detect.detectors[0]:
+            shown = {condition.key: condition.images for condition in conditions}
+            write_pictures(config, task, detector, truth, shown, found)
+    write_rows(paths.rows("detection", task), rows)
 
 
-def labelled_images(config: Config, pool: Executor) -> list[Labelled]:
+def labelled_images(config: Config) -> list[Labelled]:
     """The images of the profile's source."""
     count = config.detect.images
     if config.detect.source == "voc":
         return voc_images(count)
     make = partial(labelled_scene, config.data.seed, SPLIT, size=config.data.scenes.size)
-    return list(pool.map(make, range(count), chunksize=4))
+    return side_by_side(make, range(count), config.threads)
 
 
 def _conditions(config: Config, task: str, truth: list[Labelled]) -> Iterator[Condition]:
@@ -114,14 +112,6 @@ def _conditions(config: Config, task: str, truth: list[Labelled]) -> Iterator[Co
         if run.method in HARMLESS:
             yield Condition("clean-restored", *about, [restore(session, one.image) for one in truth])
         session.close()
-
-
-def _measure(
-    truth: list[Labelled], found: dict[str, list[Detections]], detector: Detector, sets: Sets, pool: Executor
-) -> dict[str, Precision]:
-    """Precision per condition; conditions side by side."""
-    measure = partial(average_precision, truth, classes=len(detector.classes), sets=sets)
-    return dict(zip(found, pool.map(measure, found.values()), strict=True))
 
 
 def _rows(conditions: list[Condition], measured: dict[str, Precision], stats: Bootstrap) -> Iterator[dict[str, Any]]:

@@ -17,15 +17,18 @@ from qdr.config import Config
 from qdr.data.loader import PairSet
 from qdr.errors import QdrError
 from qdr.export.check import check_tensorrt
-from qdr.export.models import ENGINE_BITS
-from qdr.export.qdq import Exporter, read_onnx
+from qdr.export.engines import ENGINE_BITS
+from qdr.export.file import read_onnx
+from qdr.export.qdq import Exporter
 from qdr.metrics.protocol import protocol
 from qdr.metrics.psnr import psnr
 from qdr.models.zoo import stride
-from qdr.runtimes.session import open_session, restore
+from qdr.runtimes.session import restore
 from qdr.runtimes.torch_eager import TorchSession
+from qdr.runtimes.verify import open_right
 from qdr.seed import derive, seed_everything
 from qdr.train.checkpoint import Progress
+from qdr.train.display import Display
 from qdr.train.plan import Run, teacher
 from qdr.train.run import describe_run, load_model, train_model
 
@@ -53,23 +56,21 @@ def quantize(config: Config, run: Run, images: Path, targets: Path | None, outpu
         raise QdrError(f"no engine runs {run.bits}: choose one of {', '.join(ENGINE_BITS[1:])}")
     data = PairSet.read(images, targets)
     seed = derive(config.tune.seed, run.seed, "train")
-    seed_everything(seed, config.threads)
+    seed_everything(seed)
     start = teacher(run.task, recipe.start)
     model = load_model(config, start)
     guide = load_model(config, teacher(run.task, recipe.teacher)) if recipe.places else None
     about = describe_run(config, run) | {"data": data.digest()}
     fingerprint = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     progress = Progress(paths.unfinished(fingerprint), fingerprint)
-    model, _ = train_model(config, run, model, guide, data, None, seed, progress, f"{run.task} {run.method} {run.bits}")
+    with Display() as display:
+        model, _ = train_model(config, run, model, guide, data, None, seed, progress, display.show)
     Exporter().write(model, output, run.method, stride(model))
     progress.clear()
     broken = check_tensorrt(read_onnx(output))
     if broken:
         raise QdrError(f"{output} breaks TensorRT's rules: {'; '.join(broken)}")
-    engine, reference = (
-        open_session("openvino", output, "int8", config.threads),
-        TorchSession(load_model(config, start), "fp32"),
-    )
+    engine, reference = open_right(output, "int8", config.threads), TorchSession(load_model(config, start), "fp32")
     rule = protocol("rgb-full")
     agreement = [psnr(restore(engine, image), restore(reference, image), rule) for image in data.inputs]
     engine.close()

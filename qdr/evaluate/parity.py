@@ -1,10 +1,14 @@
 """Parity: does the exported engine compute what training simulated?
 
-Every W8A8 model restores every real test image three times: as fake quantization in PyTorch, in OpenVINO and in ONNX Runtime
-(both in INT8), and the 8-bit results are compared. A plain chain is bit-exact; in a deep residual network single
-roundings flip, so the gate is |mean dPSNR| <= 0.01 dB per model and at most 0.5 grey level on average in every image.
-A model beyond the gate stops the pipeline: its quality numbers would not be its training's. The largest difference of
-any pixel is recorded but is no gate: a low-light model multiplies dark levels tenfold, and single flips with them.
+Every model with 8-bit activations restores every real test image as fake quantization in PyTorch, in OpenVINO and in ONNX
+Runtime (both in INT8), and the 8-bit results are compared. An engine that does not compute what the file says on this
+processor (`qdr.runtimes.verify`) is left out, since nothing is measured in it; numerics.csv names it. Where both are wrong
+the exact arithmetic is compared, which quality then comes from.
+
+A plain chain is bit-exact; in a deep residual network single roundings flip, so the gate is |mean dPSNR| <= 0.01 dB per
+model and at most 0.5 grey level on average in every image. A model beyond the gate stops the pipeline: its quality numbers
+would not be its training's. The largest difference of any pixel is recorded but is no gate: a low-light model multiplies
+dark levels tenfold, and single flips with them.
 
 A peer that was not made for integer engines normalizes in FP32 between its quantized convolutions, and a normalization of
 small features multiplies single flips. For Restormer, PyTorch, OpenVINO and ONNX Runtime differ from each other by the
@@ -21,30 +25,30 @@ from numpy.typing import NDArray
 from qdr import paths
 from qdr.config import Config
 from qdr.errors import QdrError
+from qdr.evaluate.gates import GATE_PSNR_DB, level_gate
 from qdr.evaluate.restore import test_sets
-from qdr.export.models import engine_file, exported
-from qdr.methods import NONE, recipe
+from qdr.export.engines import engine_file, exported
+from qdr.methods import NONE
 from qdr.metrics.protocol import PROTOCOL, protocol
 from qdr.metrics.psnr import psnr
 from qdr.rows import write_rows
 from qdr.runtimes.session import open_session, restore
 from qdr.runtimes.torch_eager import TorchSession
+from qdr.runtimes.verify import ORDER, Verdict, verify
 from qdr.train.plan import Run
 from qdr.train.run import load_model
 
-ENGINES = ("openvino", "onnxruntime")
-GATE_PSNR_DB = 0.01
-GATE_MEAN_LEVEL = 0.5
-
 
 def parity(config: Config, task: str) -> None:
-    """Write the parity rows of a task and hold them against the gate.
+    """Write the parity rows of a task and hold them against the gate; write the verdicts on the engines (numerics.csv).
 
     Raises:
         QdrError: naming the first model, engine and figure beyond the gate (the rows are written all the same).
     """
     runs = [run for run in exported(config, task) if run.recipe.quantized and run.recipe.tool == NONE]
-    rows = [row for run in runs for row in _compare(config, run)]
+    verdicts = {run: _verdicts(config, run) for run in runs}
+    write_rows(paths.rows("numerics", task), [_row(config, run, one) for run in runs for one in verdicts[run]])
+    rows = [row for run in runs for row in _compare(config, run, [one.engine for one in verdicts[run] if one.right])]
     write_rows(paths.rows("parity", task), rows)
     broken = beyond_gate(rows)
     if broken:
@@ -66,14 +70,27 @@ def beyond_gate(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def level_gate(method: str) -> float:
-    """The grey levels that an image of a method may differ by on average; no limit for peers."""
-    return GATE_MEAN_LEVEL if recipe(method).model.startswith("efm") else float("inf")
+def _verdicts(config: Config, run: Run) -> list[Verdict]:
+    """Of every integer engine, and of the exact arithmetic where none of them is right."""
+    found = [verify(engine_file(run), engine, "int8", config.threads) for engine in ORDER[:-1]]
+    if not any(verdict.right for verdict in found):
+        found.append(verify(engine_file(run), ORDER[-1], "int8", config.threads))
+    return found
 
 
-def _compare(config: Config, run: Run) -> list[dict[str, Any]]:
+def _about(config: Config, run: Run) -> dict[str, Any]:
+    about = {"profile": config.profile, "task": run.task, "method": run.method, "bits": run.bits}
+    return about | {"images": run.images, "seed": str(run.seed)}
+
+
+def _row(config: Config, run: Run, verdict: Verdict) -> dict[str, Any]:
+    levels = {"mean_level": f"{verdict.mean_level:.4f}", "high_level": f"{verdict.high_level:.3f}"}
+    return _about(config, run) | {"engine": verdict.engine, "verdict": "right" if verdict.right else "wrong"} | levels
+
+
+def _compare(config: Config, run: Run, engines: list[str]) -> list[dict[str, Any]]:
     reference = TorchSession(load_model(config, run), "fake-quant")
-    sessions = [open_session(engine, engine_file(run), "int8", config.threads) for engine in ENGINES]
+    sessions = [open_session(engine, engine_file(run), "int8", config.threads) for engine in engines]
     rows = []
     split, pairs = next(iter(test_sets(config, run.task).items()))
     for name, degraded, target in zip(pairs.names, pairs.inputs, pairs.targets, strict=True):

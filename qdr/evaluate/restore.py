@@ -1,7 +1,8 @@
 """Quality rows: every model on every test image, measured on the 8-bit image its engine puts out.
 
-FP32 models and those with 8-bit activations run in OpenVINO from their exported files. The others run as fake
-quantization, because no engine here executes fewer bits; their rows say so. The degraded input has its own (`input`).
+FP32 models and those with 8-bit activations run from their exported files, in the first engine that is right on this
+processor (`qdr.runtimes.verify`: OpenVINO where it is); the rows name it. The others run as fake quantization, because no
+engine here executes fewer bits; their rows say so. The degraded input has its own (`input`).
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from qdr import paths
 from qdr.config import SCENES, Config
 from qdr.data.loader import PairSet
 from qdr.data.tasks import card
-from qdr.export.models import ENGINE_BITS, engine_file
+from qdr.export.engines import ENGINE_BITS, engine_file
 from qdr.metrics.protocol import PROTOCOL, protocol
 from qdr.metrics.psnr import psnr
 from qdr.metrics.ssim import ssim
 from qdr.rows import write_rows
-from qdr.runtimes.session import Session, open_session, restore
+from qdr.runtimes.session import Session, restore
 from qdr.runtimes.torch_eager import TorchSession
+from qdr.runtimes.verify import open_right
 from qdr.train.plan import Run, plan
 from qdr.train.run import load_model
 
@@ -33,11 +35,11 @@ Image = NDArray[np.uint8]
 
 
 def open_run(config: Config, run: Run) -> Session:
-    """The engine that a run's quality is measured on."""
+    """The engine that a run's quality is measured on, shown to compute what its file says."""
     if run.bits not in ENGINE_BITS:
         return TorchSession(load_model(config, run), "fake-quant")
     precision = "int8" if run.recipe.quantized else "fp32"
-    return open_session("openvino", engine_file(run), precision, config.threads)
+    return open_right(engine_file(run), precision, config.threads)
 
 
 def test_sets(config: Config, task: str) -> dict[str, PairSet]:

@@ -8,7 +8,7 @@ Measured on validation scenes, never on test images.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from qdr import paths
 from qdr.config import Config
 from qdr.data.loader import PairSet, to_tensor
 from qdr.methods import catalogue
+from qdr.processes import side_by_side
 from qdr.quant.layers import QuantConv2d
 from qdr.quant.prepare import calibrate, prepare, quantized_layers, thaw
 from qdr.rows import write_rows
@@ -31,11 +32,11 @@ SCHEMES_SHOWN = ("W8A8", "W4A4")
 
 def sensitivity(config: Config, task: str) -> None:
     """Write the sensitivity rows of a task's FP32 teacher."""
-    rows = [row for scheme in SCHEMES_SHOWN for row in _rows(config, task, scheme)]
-    write_rows(paths.rows("sensitivity", task), rows)
+    found = side_by_side(partial(_rows, config, task), SCHEMES_SHOWN, config.threads)
+    write_rows(paths.rows("sensitivity", task), [row for rows in found for row in rows])
 
 
-def _rows(config: Config, task: str, scheme: str) -> Iterator[dict[str, Any]]:
+def _rows(config: Config, task: str, scheme: str) -> list[dict[str, Any]]:
     validation = PairSet.load(task, "val")
     pairs = list(zip(validation.inputs, validation.targets, strict=True))[:IMAGES]
     images = [(to_tensor(degraded), to_tensor(target)) for degraded, target in pairs]
@@ -43,6 +44,7 @@ def _rows(config: Config, task: str, scheme: str) -> Iterator[dict[str, Any]]:
     calibrate(prepare(model, scheme, catalogue()[METHOD]), calibration_images(config, Run(task, METHOD, scheme, "all", 0)))
     thaw(model, "float")
     reference = [_restore(model, degraded) for degraded, _ in images]
+    rows = []
     names = {module: name for name, module in model.named_modules()}
     for layer in quantized_layers(model):
         layer.mode = "quantize"
@@ -50,10 +52,9 @@ def _rows(config: Config, task: str, scheme: str) -> Iterator[dict[str, Any]]:
         layer.mode = "float"
         about = {"profile": config.profile, "task": task, "bits": scheme, "layer": names[layer]}
         about |= {"kind": "weights" if isinstance(layer, QuantConv2d) else "activations", "width": str(layer.bits)}
-        yield about | {
-            "sqnr_db": f"{_sqnr(restored, reference, images):.4f}",
-            "psnr_drop_db": f"{_drop(restored, reference, images):.5f}",
-        }
+        about |= {"sqnr_db": f"{_sqnr(restored, reference, images):.4f}"}
+        rows.append(about | {"psnr_drop_db": f"{_drop(restored, reference, images):.5f}"})
+    return rows
 
 
 def _restore(model: nn.Module, image: Tensor) -> Tensor:

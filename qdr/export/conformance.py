@@ -20,8 +20,8 @@ from qdr import paths
 from qdr.config import Config
 from qdr.errors import QdrError
 from qdr.export.check import census
-from qdr.export.models import engine_file, exported
-from qdr.export.qdq import read_onnx
+from qdr.export.engines import engine_file, exported
+from qdr.export.file import read_onnx
 from qdr.export.rules import Breach, breaches
 from qdr.methods import NONE
 

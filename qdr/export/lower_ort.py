@@ -12,6 +12,10 @@ not its parts), and its FP32 result is what makes the file's arithmetic: another
   convolution this does not fit (grouped, strided, dilated) keeps FP32 arithmetic with its weight dequantized beforehand.
 - nearest-neighbour up-sampling moves before the DQ: it copies codes instead of floats.
 
+On x86 without VNNI products of uint8 and int8 are added in pairs in 16 bits. After a ReLU nothing overflows, since codes end
+at 127: 2 * 127 * 127 < 32768. Where the zero point is 128 codes reach 255 and the sums saturate; there (3 of the EFM's 22
+convolutions) `saturating` stores the weight as uint8 q + 128 with zero point 128, whose products are added in 32 bits.
+
 What is left differs from the unlowered file only in the order of float sums; where a value stands on a rounding boundary
 that flips a code, as between any two engines.
 """
@@ -29,15 +33,19 @@ from qdr.export.graph import DEQUANTIZE, QUANTIZE, Array, Graph, attribute, inte
 
 TOP = 127  # the largest code of the signed grid
 CONTRIB = "com.microsoft"
+MIDDLE = "zero_in_the_middle"
 
 
-def lower(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A lowered copy of an exported file; a file without signed Q/DQ comes back unchanged."""
+def lower(model: onnx.ModelProto, saturating: bool = False) -> onnx.ModelProto:
+    """A lowered copy of an exported file; a file without signed Q/DQ comes back unchanged.
+
+    `saturating` says that the processor adds pairs of uint8 x int8 products in 16 bits.
+    """
     lowered = onnx.ModelProto()
     lowered.CopyFrom(model)
     graph = Graph(model)
     if any(node.op_type == QUANTIZE for node in graph.nodes):
-        made = _Lowering(graph)
+        made = _Lowering(graph, saturating)
         for node in graph.nodes:
             made.add(node)
         del lowered.graph.node[:], lowered.graph.value_info[:]
@@ -51,8 +59,8 @@ def lower(model: onnx.ModelProto) -> onnx.ModelProto:
 class _Lowering:
     """The nodes and constants of the lowered graph, written in the order of the old one."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, saturating: bool) -> None:
+        self.graph, self.saturating = graph, saturating
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
         self.zeros: dict[str, str] = {}  # codes of an activation -> their new zero point
@@ -68,6 +76,8 @@ class _Lowering:
             self._resize(node)
         elif node.op_type == "Conv" and self._is_quantized(node) and not self._fuses(node):
             self._wide(node) if self._is_plain(node) else self._with_fp32_weight(node)
+        elif node.op_type == "Conv" and self._is_quantized(node):
+            self._fused(node)
         else:
             self.nodes.append(node)
 
@@ -80,7 +90,7 @@ class _Lowering:
             top = self._constant("top_code", np.uint8(TOP))
             self._op("Clip", [f"{codes}.wide", "", top], codes, f"{node.name}.saturate")
         else:
-            zero = self.zeros[codes] = self._constant("zero_in_the_middle", np.uint8(128))
+            zero = self.zeros[codes] = self._constant(MIDDLE, np.uint8(128))
             self._op(QUANTIZE, [*node.input[:2], zero], codes, node.name)
 
     def _resize(self, node: onnx.NodeProto) -> None:
@@ -112,15 +122,36 @@ class _Lowering:
         scales = np.broadcast_to(self.graph.values[weight.input[1]], (out,))
         arguments = [
             columns,
-            self._constant(f"{name}.weight", np.ascontiguousarray(rows)),
+            self._constant(f"{name}.weight", self._shifted(np.ascontiguousarray(rows), zero)),
             data.input[1],
             self._constant(f"{name}.scales", np.array(scales)),
             zero,
-            self._constant(f"{name}.zeros", np.zeros(out, np.int8)),
+            self._constant(f"{name}.zeros", self._shifted(np.zeros(out, np.int8), zero)),
             *node.input[2:3],
         ]
         product = self._op("MatMulIntegerToFloat", arguments, f"{name}.nhwc", name, domain=CONTRIB)
         self._op("Transpose", [product], node.output[0], f"{name}.to_nchw", perm=[0, 3, 1, 2])
+
+    def _fused(self, node: onnx.NodeProto) -> None:
+        """A convolution that ONNX Runtime fuses with its Q/DQ; where sums would saturate its weight gets another type."""
+        data, weight = (self.graph.maker(name, DEQUANTIZE) for name in node.input[:2])
+        assert data is not None
+        assert weight is not None
+        codes, zero = self._weight(weight), self.zeros[data.input[0]]
+        kept = onnx.NodeProto()
+        kept.CopyFrom(node)
+        if (shifted := self._shifted(codes, zero)) is not codes:
+            zeros = self._shifted(np.zeros(self.graph.values[weight.input[1]].shape, np.int8), zero)
+            inputs = [self._constant(f"{node.name}.weight", shifted), weight.input[1]]
+            inputs.append(self._constant(f"{node.name}.zeros", zeros))
+            kept.input[1] = self._op(DEQUANTIZE, inputs, f"{node.name}.dequantized", f"{node.name}.dequantize", axis=0)
+        self.nodes.append(kept)
+
+    def _shifted(self, codes: Array, zero: str) -> Array:
+        """Weight codes as they are stored beside activations of a zero point: int8, or uint8 q + 128."""
+        if self.saturating and zero.endswith(MIDDLE):
+            return (codes.astype(np.int16) + 128).astype(np.uint8)
+        return codes
 
     def _side_by_side(self, source: str, side: int, axis: int, name: str) -> str:
         """`side` slices of an NHWC tensor, each shifted by one along `axis`, next to each other as channels."""

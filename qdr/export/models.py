@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
+
+from onnx import ModelProto
 
 from qdr import paths
 from qdr.config import Config
 from qdr.errors import QdrError
 from qdr.export.check import check_tensorrt
+from qdr.export.engines import engine_file, exported
+from qdr.export.file import read_onnx
 from qdr.export.published import quantize_file
-from qdr.export.qdq import Exporter, read_onnx
+from qdr.export.qdq import Exporter, trace
 from qdr.methods import NONE
 from qdr.models.zoo import stride
-from qdr.train.plan import Run, plan, teacher
+from qdr.processes import side_by_side
+from qdr.train.plan import Run, teacher
 from qdr.train.run import calibration_images, load_model
-
-ENGINE_BITS = ("FP32", "W8A8", "W4A8")  # 4-bit weights are small integers to an INT8 engine
-
-
-def engine_file(run: Run) -> Path:
-    """The exported file of a run."""
-    return paths.engines(run.task) / f"{run.name}.onnx"
-
-
-def exported(config: Config, task: str) -> list[Run]:
-    """The runs of a task that have a file: the widths engines execute."""
-    return [run for run in plan(config, task) if run.bits in ENGINE_BITS]
 
 
 def export_all(config: Config) -> None:
-    """Write the files of every task."""
-    exporter = Exporter()
-    for task in config.tasks:
-        export_task(config, task, exporter)
+    """Write the files of every task: one process traces one architecture, then one process writes one task's files."""
+    runs = [run for task in config.tasks for run in exported(config, task) if run.recipe.tool == NONE]
+    first = {_architecture(run): run for run in reversed(runs)}
+    graphs = side_by_side(partial(_trace, config), list(first.values()), config.threads)
+    exporter = Exporter(dict(zip(first, graphs, strict=True)))
+    side_by_side(partial(export_task, config, exporter=exporter), config.tasks, config.threads)
+
+
+def _architecture(run: Run) -> str:
+    return f"{run.recipe.model}-{run.recipe.quantized}"
+
+
+def _trace(config: Config, run: Run) -> ModelProto:
+    model = load_model(config, run)
+    return trace(model, stride(model))
 
 
 def export_task(config: Config, task: str, exporter: Exporter) -> None:
@@ -43,7 +47,7 @@ def export_task(config: Config, task: str, exporter: Exporter) -> None:
             path = folder / engine_file(run).name
             if run.recipe.tool == NONE:
                 model = load_model(config, run)
-                exporter.write(model, path, f"{run.recipe.model}-{run.recipe.quantized}", stride(model))
+                exporter.write(model, path, _architecture(run), stride(model))
             else:
                 source = folder / engine_file(teacher(task, run.recipe.start)).name
                 quantize_file(run.recipe.tool, source, path, calibration_images(config, run))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qdr.errors import QdrError, check_choice
+from qdr.export import numerics
 from qdr.export.file import read_onnx
 from qdr.paths import replacing
 
@@ -30,6 +31,9 @@ def quantize_file(tool: str, source: Path, target: Path, images: Sequence[Tensor
     check_choice("quantization tool", tool, TOOLS)
     with replacing(target) as temporary:
         TOOLS[tool](source, temporary, [image.numpy() for image in images])
+        model = read_onnx(temporary)
+        numerics.attach(model)
+        onnx.save(model, temporary)
 
 
 def _onnxruntime(source: Path, target: Path, images: Images) -> None:

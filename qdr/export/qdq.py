@@ -2,7 +2,8 @@
 
 What the file holds: INT8 weights as initializers behind a per-channel DequantizeLinear (axis 0), a signed Q/DQ pair
 with zero point 0 at each quantization point, FP32 bias (TensorRT refuses an INT32 bias behind a DequantizeLinear), opset
-19, height and width free in multiples of the model's stride.
+19, height and width free in multiples of the model's stride, and the record that engines are held against
+(`qdr.export.numerics`).
 
 Tracing a network takes seconds and gives the same graph for every set of weights, so `Exporter` traces each
 architecture once and afterwards only exchanges the initializers, which carry the names of the module's tensors.
@@ -14,13 +15,14 @@ import copy
 import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from qdr.export.file import read_onnx as read_onnx
+from qdr.export import numerics
 from qdr.paths import replacing
 from qdr.quant.prepare import freeze, quantized_layers, thaw
 
@@ -28,37 +30,47 @@ OPSET = 19
 
 
 class Exporter:
-    """Writes models to ONNX and remembers the graph of each architecture by the name the caller gives it."""
+    """Writes models to ONNX and remembers the graph of each architecture by the name the caller gives it.
 
-    def __init__(self) -> None:
-        self._graphs: dict[str, onnx.ModelProto] = {}
+    Args:
+        graphs: those that were traced before, by name.
+    """
+
+    def __init__(self, graphs: dict[str, onnx.ModelProto] | None = None) -> None:
+        self._graphs = dict(graphs or {})
 
     def write(self, model: nn.Module, path: Path, architecture: str, stride: int) -> None:
         """Write `model` ([n, 3, h, w] in [0, 1] to the same shape, h and w multiples of `stride`) to `path`.
 
         `architecture` names the graph: two models of one name differ in the values of their tensors only.
         """
+        if architecture not in self._graphs:
+            self._graphs[architecture] = trace(model, stride)
         model.eval()
         freeze(model)
-        if architecture not in self._graphs:
-            self._graphs[architecture] = _trace(_distinct(model), stride)
         proto = onnx.ModelProto()
         proto.CopyFrom(self._graphs[architecture])
         _fill(proto, _exported(model))
         thaw(model)
         onnx.checker.check_model(proto, full_check=True)
+        numerics.attach(proto)
         with replacing(path) as temporary:
             onnx.save(proto, temporary)
 
 
-def _trace(model: nn.Module, stride: int) -> onnx.ModelProto:
+def trace(model: nn.Module, stride: int) -> onnx.ModelProto:
+    """The graph of a model's architecture, with values of its own in the place of the model's."""
+    model.eval()
+    freeze(model)
+    copied = _distinct(model)
+    thaw(model)
     image = torch.zeros(1, 3, 8 * stride, 6 * stride)
     free = {2: stride * torch.export.Dim("H", min=2, max=512), 3: stride * torch.export.Dim("W", min=2, max=512)}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            model,
+            copied,
             (image,),
             dynamo=True,
             opset_version=OPSET,
@@ -69,7 +81,17 @@ def _trace(model: nn.Module, stride: int) -> onnx.ModelProto:
         )
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
-    return program.model_proto
+    return _without_traces(program.model_proto)
+
+
+def _without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without the exporter's notes, which hold source lines and paths of the machine and a fifth of the bytes."""
+    graph = proto.graph
+    parts: list[Any] = [graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer]
+    for part in parts:
+        del part.metadata_props[:]
+        part.doc_string = ""
+    return proto
 
 
 def _exported(model: nn.Module) -> dict[str, Tensor]:

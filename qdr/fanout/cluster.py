@@ -6,7 +6,7 @@ submitit knows Slurm only and no graph.
 
 Why not many `dvc repro`: DVC locks the project while a stage runs. A cell instead runs `qdr train` for one model, which
 leaves it in work/store under the fingerprint of all that determines it. Workers therefore share the project's folder; the
-stages `teachers` and `quantize` of a later `dvc repro` copy from there. A cell that was killed goes on from its last
+stage `train` of a later `dvc repro` copies from there. A cell that was killed goes on from its last
 saved state; of two processes that make one model (the killed worker's, if it lives on, and the new one) the second waits.
 """
 
@@ -26,9 +26,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from qdr import paths
 from qdr.config import Config
 from qdr.errors import QdrError
-from qdr.fanout.cells import cells
-from qdr.fanout.schedule import chains
-from qdr.train.plan import Run
+from qdr.train.order import chains
+from qdr.train.plan import Run, matrix, steps_of
 
 GPU = "GPU"  # name of the resource that a worker offers: `dask worker --resources GPU=1`
 
@@ -64,8 +63,8 @@ def fan_out(config: Config, workers: int, scheduler: str | None, retries: int, g
         from distributed import Client, LocalCluster, as_completed
     except ImportError as error:
         raise QdrError("the fan-out needs Dask: pip install 'qdr[fanout]'") from error
-    root, matrix = paths.project_root(), cells(config)
-    urgency = chains(dict.fromkeys(matrix, 1.0), matrix)
+    root, needs = paths.project_root(), matrix(config)
+    urgency = chains({run: float(steps_of(config, run)) for run in needs}, needs)
     with ExitStack() as stack:  # whatever happens, workers that were started here end here
         here = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
         address = scheduler or stack.enter_context(LocalCluster(**here))
@@ -75,8 +74,8 @@ def fan_out(config: Config, workers: int, scheduler: str | None, retries: int, g
             raise QdrError(f"no Dask scheduler answers at {scheduler}: start one with `dask scheduler`") from error
         needed = {"resources": {GPU: 1}} if gpus and scheduler else {}
         futures: dict[Run, Any] = {}
-        for run, needs in matrix.items():
-            before = [futures[other] for other in needs]
+        for run, teachers in needs.items():
+            before = [futures[other] for other in teachers]
             futures[run] = client.submit(
                 train, run, str(root), 0 if scheduler else gpus, before,
                 key=f"{run.task}/{run.name}", retries=retries, priority=int(urgency[run]), pure=False, **needed,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -19,7 +19,6 @@ from torch import nn
 from qdr import ranks
 from qdr.config import Config
 from qdr.errors import QdrError
-from qdr.fanout.cells import Cells
 from qdr.methods import recipe as method
 from qdr.models.zoo import build_model
 from qdr.quant.prepare import calibrate, prepare
@@ -27,18 +26,18 @@ from qdr.seed import seed_everything
 from qdr.train.loop import step_on, use_bf16
 from qdr.train.objective import Objective
 from qdr.train.optim import make_optimizer
-from qdr.train.plan import Run
+from qdr.train.plan import Run, steps_of
 
 WARMUP, TIMED = 1, 3
 STATE = 3  # a saved state holds the weights and AdamW's two moments; two states are kept
 
 
-def measure(config: Config, cells: Cells) -> list[dict[str, Any]]:
+def measure(config: Config, runs: Iterable[Run]) -> list[dict[str, Any]]:
     """Time a step of every kind: rows with `kind`, the median `seconds` of `TIMED` steps and `bytes` of the weights."""
-    first = {kind(run): run for run in reversed(list(cells))}
-    seed_everything(config.fp32.seed, config.threads)
+    first = {kind(run): run for run in reversed(list(runs))}
+    seed_everything(config.fp32.seed)
     return [
-        {"kind": name, **_measure(config, run), "device": ranks.device().type, "threads": config.threads}
+        {"kind": name, **_measure(config, run), "device": ranks.device().type, "threads": 1}
         for name, run in track(sorted(first.items()), "step times")
     ]
 
@@ -51,29 +50,23 @@ def kind(run: Run) -> str:
     return f"{recipe.model} {what}{'' if recipe.scratch or not recipe.trains else ', tuned'}{distils}"
 
 
-def seconds(config: Config, cells: Cells, measured: list[dict[str, Any]], where: str) -> dict[Run, float]:
+def seconds(config: Config, runs: Iterable[Run], measured: list[dict[str, Any]], where: str) -> dict[Run, float]:
     """What each cell takes, from the rows of `measure`; `where` they come from.
 
     Raises:
         QdrError: when a kind of step was not timed.
     """
     step = {row["kind"]: float(row["seconds"]) for row in measured}
-    missing = sorted({kind(run) for run in cells} - step.keys())
+    missing = sorted({kind(run) for run in runs} - step.keys())
     if missing:
         raise QdrError(f"{where} has no step time of {missing[0]!r}: run `qdr plan --profile {config.profile} --measure`")
-    return {run: step[kind(run)] * _steps(config, run) for run in cells}
+    return {run: step[kind(run)] * steps_of(config, run) for run in runs}
 
 
-def storage(cells: Cells, measured: list[dict[str, Any]]) -> int:
+def storage(runs: Iterable[Run], measured: list[dict[str, Any]]) -> int:
     """Bytes on disk: each model in the store and in its task's folder, and the states of one that trains."""
     size = {row["kind"]: int(row["bytes"]) for row in measured}
-    return sum(2 * size[kind(run)] for run in cells) + 2 * STATE * max(size.values())
-
-
-def _steps(config: Config, run: Run) -> int:
-    if not run.recipe.trains:
-        return 1
-    return config.fp32.steps if run.recipe.scratch else config.tune.steps
+    return sum(2 * size[kind(run)] for run in runs) + 2 * STATE * max(size.values())
 
 
 def _measure(config: Config, run: Run) -> dict[str, Any]:
@@ -90,7 +83,7 @@ def _measure(config: Config, run: Run) -> dict[str, Any]:
             passed = (time.perf_counter() - begun) / len(images)
             return {"seconds": f"{passed * config.quant.calibration:.4g}", "bytes": size}
     objective = Objective(recipe, model, guide, config.distill.every)
-    rates = (schedule.lr, schedule.weight_decay, config.quant.lr_scales, config.distill.lr_balance)
+    rates = (schedule.lr, schedule.weight_decay, config.quant.lr_scales, config.distill.lr_balance, schedule.muon)
     optimizer = make_optimizer(model, objective, *rates)
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective.move(device)

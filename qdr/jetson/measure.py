@@ -10,7 +10,8 @@ or measured once, from the same files with the same TensorRT in the same power m
 
 Rules of a run: batch 1, the first photograph of the bundle as input, warm-up, then at least as many calls and seconds
 as the manifest says. `engine_ms` is trtexec's GPU compute time, `end_to_end_ms` adds the copies between host and device.
-The outputs that were timed, and those of the other photographs, are compared with the reference in the bundle.
+The outputs that were timed, and those of the other photographs, are compared with the reference in the bundle; a case that
+is further from it than the manifest allows is `wrong`, and its times are not kept.
 
 Formats: trtexec's --exportTimes, --exportOutput and --loadInputs as in NVIDIA's samples/common/sampleReporting.cpp and
 sampleOptions.cpp; tegrastats as in the Jetson Linux Developer Guide, "tegrastats Utility".
@@ -45,7 +46,7 @@ class Problem(Exception):
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
-    """Measure every case of the manifest; 0: all done, 1: some failed, 2: nothing could be measured."""
+    """Measure every case of the manifest; 0: all done, 1: some failed or were wrong, 2: nothing could be measured."""
     options = parse(arguments)
     try:
         manifest = read_manifest(HERE)
@@ -65,13 +66,13 @@ def main(arguments: Optional[List[str]] = None) -> int:
         print("[{}/{}] {}".format(number, len(manifest["cases"]), name), end=": ", flush=True)
         done = measure(name, case, manifest, rules, trtexec, device)
         cases.append(done)
-        print(done["reason"] if done["status"] == "failed" else "{median:.3f} ms".format(**done["engine_ms"]), flush=True)
+        print("{median:.3f} ms".format(**done["engine_ms"]) if done["status"] == "measured" else done["reason"], flush=True)
     result = {"schema": SCHEMA, "profile": manifest["profile"], "manifest_sha256": sha256(HERE / "manifest.json")}
     result.update(device=device, rules=rules, cases=cases, finished=now())
     result["sha256"] = digest(result)
     write_json(options.output, result)
-    failed = [case for case in cases if case["status"] == "failed"]
-    print(f"{options.output}: {len(cases)} cases, {len(failed)} failed")
+    failed = [case for case in cases if case["status"] != "measured"]
+    print(f"{options.output}: {len(cases)} cases, {len(failed)} failed or wrong")
     return 1 if failed else 0
 
 
@@ -236,6 +237,10 @@ def measure(name: str, case: Json, manifest: Json, rules: Json, trtexec: Trtexec
             temporary.replace(engine)
             write_json(work / (name + ".engine.json"), {"from": built_from, "sha256": sha256(engine)})
         record = dict(about, status="measured", reason="", **time_and_check(name, case, rules, trtexec, engine))
+        off, allowed = record["accuracy"]["mean_level"], case["gate_mean_level"]
+        if off > allowed:
+            reason = f"wrong: {off:.2f} grey levels off the reference on average, at most {allowed} are allowed"
+            record = dict(about, status="wrong", reason=reason, accuracy=record["accuracy"])
     except Problem as problem:
         return dict(about, status="failed", reason=str(problem))
     write_json(work / (name + ".json"), {"conditions": conditions, "record": record})

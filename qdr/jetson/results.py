@@ -8,6 +8,7 @@ The checksum in a result guards against slips and damage, not against forgery.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from qdr import paths
 from qdr.config import Config
 from qdr.errors import QdrError
-from qdr.jetson.bundle import RULES, checksums, models, read_manifest
+from qdr.jetson.bundle import GATES, RULES, checksums, models, read_manifest
 from qdr.jetson.measure import SCHEMA, digest
 from qdr.rows import check_keys, read_json, write_json
 from qdr.strict import build
@@ -59,6 +60,9 @@ def import_result(config: Config, source: Path, bundle: Path | None) -> list[Jso
     expected = _expected(config, result, source, bundle)
     measured = [case for case in result["cases"] if case.get("status") == "measured"]
     rows = [_row(case, result, expected, source) | {"benchmarked": case["task"] == config.bench.task} for case in measured]
+    for case in result["cases"]:
+        if case["status"] != "measured":
+            print(f"qdr: not taken: {case.get('task')} {case.get('precision')}: {case.get('reason')}", file=sys.stderr)
     if not rows:
         raise QdrError(f"{source} has no measured case")
     target = paths.results(config.profile) / "jetson.json"
@@ -136,6 +140,11 @@ def _row(case: Json, result: Json, expected: dict[str, str], source: Path) -> Js
         raise QdrError(f"{where}: {calls} calls, the rules ask for {result['rules']['iterations']}")
     if not (0 <= accuracy.mean_level <= accuracy.max_level <= 255 and 0 < accuracy.psnr_db <= 100 and accuracy.images > 0):
         raise QdrError(f"{where}: accuracy cannot be: {accuracy}")
+    allowed = GATES.get(case["precision"], 0.0)
+    if accuracy.mean_level > allowed:
+        raise QdrError(
+            f"{where}: {accuracy.mean_level} grey levels off the reference, at most {allowed} are allowed: measure anew"
+        )
     about = {key: case[key] for key in ("task", "precision", "height", "width", "batch", "onnx_sha256")}
     return about | {
         "calls": calls,

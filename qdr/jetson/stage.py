@@ -16,10 +16,12 @@ import numpy as np
 
 from qdr import paths
 from qdr.config import BenchConfig, Config
-from qdr.export.models import engine_file
+from qdr.errors import QdrError
+from qdr.export.engines import engine_file
 from qdr.jetson.results import imported
 from qdr.rows import write_json
 from qdr.runtimes import tensorrt
+from qdr.runtimes.verify import judge
 from qdr.train.plan import Run
 
 
@@ -44,6 +46,9 @@ def _time(precision: str, model: Path, settings: BenchConfig) -> dict[str, Any]:
     engine = paths.tensorrt_engines() / f"{model.stem}.engine"
     tensorrt.build(model, engine, settings.side)
     session = tensorrt.TensorRtSession(engine)
+    verdict = judge(session, model, precision)
+    if not verdict.right:
+        raise QdrError(f"TensorRT does not compute what {model} says on this device: {verdict}; nothing was timed")
     image = np.random.default_rng(0).random((settings.batch, 3, settings.side, settings.side), dtype=np.float32)
     for _ in range(settings.warmup):
         session.run(image)

@@ -7,6 +7,9 @@ no engine fuses).
 
 The bias is snapped to multiples of s_x * s_w, the grid of the integer accumulator, and stored in FP32: engines that
 keep an INT32 bias and those that keep FP32 then compute the same number.
+
+Under autocast `quantize` computes the same bits as without: quantizers see FP32, convolutions compute in integers
+(`qdr.quant.integer`).
 """
 
 from __future__ import annotations
@@ -20,10 +23,11 @@ from torch.nn import functional as F
 from qdr.errors import QdrError, check_choice
 from qdr.quant import quantizers
 from qdr.quant.affine import integer_range
-from qdr.quant.observers import OBSERVERS
+from qdr.quant.integer import convolution, grid
+from qdr.quant.observers import OBSERVERS, WEIGHT_OBSERVERS
 
 Mode = Literal["float", "observe", "quantize", "export"]
-_SAMPLE = 16384  # values kept per image
+_SAMPLE, _IMAGES = 16384, 32  # values kept of an image; images of which values are kept
 
 
 class ActivationQuantizer(nn.Module):
@@ -42,7 +46,8 @@ class ActivationQuantizer(nn.Module):
         self.bits, self.observer, self.unsigned = bits, observer, unsigned
         self.quantizer = quantizers.activations(quantizer, *integer_range(bits))
         self.mode: Mode = "observe"
-        self.seen: list[Tensor] = []
+        self.seen: list[Tensor] = []  # of each image its least and its largest value, then a sample
+        self.images = 0  # observed so far
         self.register_buffer("scale", torch.ones(()), persistent=False)
 
     def settle(self) -> None:
@@ -51,7 +56,12 @@ class ActivationQuantizer(nn.Module):
             self.quantizer.low, self.quantizer.high = 0, 2**self.bits - 1
         scale = OBSERVERS[self.observer](self.seen, self.quantizer.low, self.quantizer.high)
         self.quantizer.start(scale)
-        self.seen, self.mode = [], "quantize"
+        self.forget()
+        self.mode = "quantize"
+
+    def forget(self) -> None:
+        """Drop what was observed."""
+        self.seen, self.images = [], 0
 
     def freeze(self) -> None:
         """Write the scale that `export` mode emits."""
@@ -61,13 +71,29 @@ class ActivationQuantizer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.mode == "quantize":
-            return self.quantizer(x)  # type: ignore[no-any-return]
+            return self.quantizer(x.float())  # type: ignore[no-any-return]
         if self.mode == "export":
             return _symbolic_qdq(x, self.scale)
         if self.mode == "observe":
-            flat = x.detach().float().flatten()
-            self.seen.append(torch.cat([flat[:: max(1, flat.numel() // _SAMPLE)], flat.min()[None], flat.max()[None]]))
+            self._observe(x.detach().float().flatten())
         return x
+
+    def _observe(self, values: Tensor) -> None:
+        """Keep values at random positions. After `_IMAGES` images a new one takes the place of a random earlier one, or of
+        none (reservoir sampling), so that memory is bounded; least and largest values are those of all.
+        """
+        random = torch.Generator().manual_seed(self.images)
+        ends, sample = torch.stack(values.aminmax()), values
+        if values.numel() > _SAMPLE:
+            sample = values[torch.randint(values.numel(), (_SAMPLE,), generator=random)]
+        if self.images < _IMAGES:
+            self.seen.append(torch.cat([ends, sample]))
+        else:
+            place = int(torch.randint(self.images + 1, (), generator=random))
+            old = self.seen[place % _IMAGES]
+            least, largest = torch.minimum(ends, old[:2])[:1], torch.maximum(ends, old[:2])[1:]
+            self.seen[place % _IMAGES] = torch.cat([least, largest, sample if place < _IMAGES else old[2:]])
+        self.images += 1
 
 
 class QuantConv2d(nn.Module):
@@ -77,13 +103,13 @@ class QuantConv2d(nn.Module):
         conv: the FP32 convolution; its weights and bias are trained on.
         quantizer: name of a file in `qdr/quant/quantizers`.
         bits: width.
-        observer: how the scales are calibrated.
+        observer: how the scales are calibrated, "minmax" or "mse".
         per_channel: one scale per output channel.
     """
 
     def __init__(self, conv: nn.Conv2d, quantizer: str, bits: int, observer: str, per_channel: bool = True) -> None:
         super().__init__()
-        check_choice("observer", observer, OBSERVERS)
+        check_choice("observer of weights", observer, WEIGHT_OBSERVERS)
         self.conv, self.bits, self.observer = conv, bits, observer
         shape = (conv.out_channels, 1, 1, 1) if per_channel else (1, 1, 1, 1)
         self.quantizer = quantizers.weights(quantizer, *integer_range(bits, narrow=True), shape)
@@ -121,12 +147,26 @@ class QuantConv2d(nn.Module):
         return bias + (torch.round(bias / step) * step - bias).detach()
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.conv.weight, self.conv.bias
         if self.mode == "quantize":
-            weight, bias = self.quantizer(weight), self.snapped_bias()
-        elif self.mode == "export":
+            return self._quantized(x)
+        weight, bias = self.conv.weight, self.conv.bias
+        if self.mode == "export":
             weight, bias = _symbolic_dequantize(self.integers, self.scales), self.bias
         return F.conv2d(x, weight, bias, self.conv.stride, self.conv.padding, self.conv.dilation, self.conv.groups)
+
+    def _quantized(self, x: Tensor) -> Tensor:
+        """The convolution on the grids, or of the real numbers behind them where the input is off the integers."""
+        conv, source, weight = self.conv, self._source[0].quantizer, self.quantizer(self.conv.weight)
+        padding = conv.padding
+        if isinstance(padding, str):  # "same" and "valid"
+            x, padding = F.pad(x, conv._reversed_padding_repeated_twice), (0, 0)
+        geometry = conv.stride, padding, conv.dilation, conv.groups
+        if not source.exports:
+            with torch.autocast(x.device.type, enabled=False):
+                return F.conv2d(x, weight, self.snapped_bias(), *geometry)
+        assert conv.bias is not None
+        grids = grid(x, lambda: source.scale(x)), grid(weight, lambda: self.quantizer.scale(conv.weight))
+        return convolution(x, weight, conv.bias, grids, geometry)
 
     def _scales(self) -> Tensor:
         return self.quantizer.scale(self.conv.weight).flatten().expand(self.conv.out_channels)

@@ -7,6 +7,10 @@ fewer than 8 bits the image, the first and the last convolution keep 8, as is cu
 Eight-bit activations are signed with zero point 0, as TensorRT demands. Below eight bits no engine here executes them, and
 a tensor that is never negative, such as one after a ReLU, gets the unsigned grid, as in the literature (LSQ, section 2):
 half of a 4-bit signed grid would be empty.
+
+W7A8 keeps every weight in [-63, 63]. x86 processors without VNNI multiply pairs of uint8 and int8 and add the two products
+in 16 bits (PMADDUBSW), which saturate: 2 * 255 * 127 > 32767. With 7 bits nothing saturates, 2 * 255 * 63 = 32130, in the
+first and the last layer too, which therefore keep no eighth bit. NNCF calls the same `overflow_fix`.
 """
 
 from __future__ import annotations
@@ -39,7 +43,7 @@ def _scheme(weights: int, activations: int) -> tuple[Rule, ...]:
         Rule("*", FLOAT, FLOAT, "deny all: what no rule enables stays FP32"),
         Rule("*", weights, activations, "the scheme"),
     )
-    if weights == activations == 8:
+    if activations == 8 and weights >= 7:
         return rules
     return (
         *rules,
@@ -49,7 +53,7 @@ def _scheme(weights: int, activations: int) -> tuple[Rule, ...]:
     )
 
 
-SCHEMES = {f"W{w}A{a}": _scheme(w, a) for w, a in ((8, 8), (6, 6), (4, 8), (4, 4))}
+SCHEMES = {f"W{w}A{a}": _scheme(w, a) for w, a in ((8, 8), (7, 8), (6, 6), (4, 8), (4, 4))}
 
 
 def decide(name: str, scheme: str) -> Rule:

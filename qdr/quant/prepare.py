@@ -33,7 +33,7 @@ def prepare(model: nn.Module, scheme: str, recipe: Recipe) -> nn.Module:
             _replace(model, name, point)
         elif isinstance(module, nn.Conv2d) and rule.weights != FLOAT:
             channelwise = recipe.granularity == "channel"
-            conv = QuantConv2d(module, recipe.quantizer, rule.weights, recipe.observer, channelwise)
+            conv = QuantConv2d(module, recipe.quantizer, rule.weights, recipe.weight_observer, channelwise)
             _replace(model, name, conv if marked else nn.Sequential(point, conv))
     return model
 
@@ -95,7 +95,7 @@ def thaw(model: nn.Module, mode: Mode = "quantize") -> None:
     for module in quantized_layers(model):
         module.mode = mode
         if isinstance(module, ActivationQuantizer):
-            module.seen = []
+            module.forget()
 
 
 def _replace(model: nn.Module, name: str, module: nn.Module) -> None:

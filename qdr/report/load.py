@@ -65,7 +65,8 @@ def _sources(manifest: Path) -> tuple[str, ...]:
 _RUN: dict[str, Check] = {"profile": _text, "task": _one_of(*TASKS)}
 _HOW: dict[str, Check] = {"method": _method, "bits": _one_of(*BITS), "images": _images, "seed": int}
 _WHERE: dict[str, Check] = {"split": _split, "image": _text}
-_ENGINE = _one_of("none", "openvino", "onnxruntime", "tensorrt", "fake-quant", "torch")
+_ENGINE = _one_of("none", "openvino", "onnxruntime", "exact", "tensorrt", "fake-quant", "torch")
+_PRECISION = _one_of("fp32", "bf16", "int8", "int8-w7")
 
 QUALITY: dict[str, Check] = (
     _RUN
@@ -78,6 +79,15 @@ PARITY: dict[str, Check] = (
     | _WHERE
     | _HOW
     | {"reference": _ENGINE, "engine": _ENGINE, "delta_psnr_db": _number, "max_level": int, "mean_level": _number}
+)
+NUMERICS: dict[str, Check] = (
+    _RUN | _HOW | {"engine": _ENGINE, "verdict": _one_of("right", "wrong"), "mean_level": _number, "high_level": _number}
+)
+PACKAGED: dict[str, Check] = (
+    _RUN
+    | _WHERE
+    | {"bits": _one_of("input", *BITS), "engine": _ENGINE, "metric": _one_of("psnr"), "protocol": _one_of(*PROTOCOLS)}
+    | {"value": _number}
 )
 TRAINING: dict[str, Check] = _RUN | _HOW | {"step": int, "metric": _text, "value": _number}
 FEATURES: dict[str, Check] = _RUN | _WHERE | _HOW | {"place": int, "level": _text, "value": _number}
@@ -101,7 +111,7 @@ DETECTION: dict[str, Check] = _RUN | {
 }
 LATENCY: dict[str, Check] = {
     "model": _text,
-    "precision": _one_of("fp32", "bf16", "int8"),
+    "precision": _PRECISION,
     "engine": _one_of("openvino", "onnxruntime", "tensorrt"),
     **dict.fromkeys(("threads", "batch", "height", "width"), int),
     **dict.fromkeys(("median_ms", "p90_ms", "p99_ms", "fps", "peak_rss_mib"), _number),
@@ -119,7 +129,7 @@ KERNELS: dict[str, Check] = {
 }
 CENSUS: dict[str, Check] = {
     "model": _text,
-    "precision": _one_of("fp32", "bf16", "int8"),
+    "precision": _PRECISION,
     "engine": _one_of("openvino", "onnxruntime", "tensorrt"),
     "position": int,
     "layer": _text,
@@ -161,6 +171,7 @@ MEASURED = {
     "delta_psnr_db",
     "max_level",
     "mean_level",
+    "high_level",
     "median_ms",
     "p90_ms",
     "p99_ms",
@@ -202,6 +213,11 @@ def _checked(path: Path, line: int, name: str, text: str | None, check: Check) -
         return check(text or "")
     except ValueError as error:
         raise QdrError(f"{path}, line {line}: {name} {text!r} is not valid: {error}") from error
+
+
+def int8_of(frame: pd.DataFrame) -> str:
+    """The INT8 precision that rows of latency have: "int8", or "int8-w7" where 8-bit weights are wrong on the processor."""
+    return "int8" if (frame["precision"] == "int8").any() else "int8-w7"
 
 
 def read_machine(path: Path) -> dict[str, Any]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qdr.config import Config
 from qdr.methods import catalogue, recipe
-from qdr.models.cost import Cost, cost
-from qdr.models.zoo import build_model
 from qdr.report.load import LATENCY, load
 from qdr.report.quality import INPUT, Quality, Setting, Values, label, set_label
+
+if TYPE_CHECKING:
+    from qdr.models.cost import Cost
 
 OWN = "efm"
 QDR = Setting("qdr", "W8A8")
@@ -63,9 +65,13 @@ def find_peers(config: Config, quality: Quality, latency: Path) -> Peers | None:
     frame = frame[(frame["engine"] == "openvino") & (frame["height"] == frame["height"].iloc[0])]
     task = config.bench.task
     pairs = {name: _settings(quality, task, name) for name in dict.fromkeys(frame["model"])}
-    found = {name: pair for name, pair in pairs.items() if pair is not None}
+    timed = set(frame[frame["precision"] == "int8"]["model"])  # where 8-bit weights are wrong, there is no such row
+    found = {name: pair for name, pair in pairs.items() if pair is not None and name in timed}
     if OWN not in found or len(found) < 2:
         return None
+    from qdr.models.cost import cost  # imports torch, which a profile without peers does without
+    from qdr.models.zoo import build_model
+
     split, first = quality.real(task)[0], frame.iloc[0]
     networks = []
     for name, (fp32, int8) in found.items():

@@ -1,7 +1,7 @@
 """The dry run of a profile: its matrix, what it takes, and what more workers make of it. Nothing is trained.
 
 Hours are step times of `results/<profile>/steps.csv`, measured by `qdr plan --measure` on the machine that `steps.json`
-names, times the profile's steps; the times to the end are simulated schedules (`qdr.fanout.schedule`).
+names, times the profile's steps; the times to the end are simulated schedules (`qdr.train.order`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from rich.table import Table
 from qdr import paths, provenance
 from qdr.config import Config
 from qdr.fanout import estimate
-from qdr.fanout.cells import Cells, cells
-from qdr.fanout.schedule import chains, makespan
 from qdr.report.load import STEPS, load
 from qdr.rows import write_json, write_rows
-from qdr.train.plan import Run
+from qdr.train.order import chains, makespan
+from qdr.train.plan import Run, matrix
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 HOUR = 3600.0
@@ -30,7 +29,7 @@ class Plan:
     """A profile's cells with the seconds of each, the bytes of all, and where steps were timed."""
 
     profile: str
-    matrix: Cells
+    needs: dict[Run, list[Run]]
     seconds: dict[Run, float]
     size: int
     device: str
@@ -38,18 +37,18 @@ class Plan:
 
     def hours(self, workers: int) -> float:
         """Simulated hours to the end with so many workers."""
-        return makespan(self.seconds, self.matrix, workers) / HOUR
+        return makespan(self.seconds, self.needs, workers) / HOUR
 
     @property
     def longest(self) -> float:
         """Hours of the longest chain of needs: no number of workers is faster."""
-        return max(chains(self.seconds, self.matrix).values()) / HOUR
+        return max(chains(self.seconds, self.needs).values()) / HOUR
 
 
 def measure(config: Config) -> None:
     """Time a step of each kind and write results/<profile>/steps.csv and steps.json."""
     folder = paths.results(config.profile)
-    write_rows(folder / "steps.csv", estimate.measure(config, cells(config)))
+    write_rows(folder / "steps.csv", estimate.measure(config, matrix(config)))
     write_json(folder / "steps.json", provenance.collect(config.profile, [config.fp32.seed], config.threads))
 
 
@@ -59,20 +58,20 @@ def read_plan(config: Config) -> Plan:
     Raises:
         QdrError: when they are missing, or of another matrix than the profile's.
     """
-    path, matrix = paths.results(config.profile) / "steps.csv", cells(config)
+    path, needs = paths.results(config.profile) / "steps.csv", matrix(config)
     rows = [{str(key): value for key, value in row.items()} for row in load(path, STEPS).to_dict("records")]
-    seconds = estimate.seconds(config, matrix, rows, str(path))
+    seconds = estimate.seconds(config, needs, rows, str(path))
     first = rows[0]
-    return Plan(config.profile, matrix, seconds, estimate.storage(matrix, rows), str(first["device"]), int(first["threads"]))
+    return Plan(config.profile, needs, seconds, estimate.storage(needs, rows), str(first["device"]), int(first["threads"]))
 
 
 def show(plan: Plan, console: Console) -> None:
     """Print the matrix by method, and the hours by number of workers."""
-    table = Table(title=f"{plan.profile}: {len(plan.matrix)} models", title_justify="left")
+    table = Table(title=f"{plan.profile}: {len(plan.needs)} models", title_justify="left")
     for name in ("method", "bits", "tasks", "models", "hours each", "hours"):
         table.add_column(name, justify="left" if name in ("method", "bits", "tasks") else "right")
     groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
-    for run in plan.matrix:
+    for run in plan.needs:
         groups[run.method, run.bits].append(run)
     for (method, bits), runs in groups.items():
         hours = [plan.seconds[run] / HOUR for run in runs]

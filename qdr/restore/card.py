@@ -5,7 +5,8 @@ What it says of data and licence is that of the profile's data card (`qdr.data.d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qdr.config import Config
@@ -33,27 +34,32 @@ class Score:
     ssim_int8: float
 
 
-def card(config: Config, about: Mapping[str, str], scores: list[Score], numbers: int) -> str:
-    """The card as Markdown; `about` is the header of the weights, `numbers` how many values the file holds."""
-    rows = [
-        f"| {s.split} | {s.images} | {s.psnr_input:.2f} / {s.ssim_input:.3f} | {s.psnr_fp32:.2f} / {s.ssim_fp32:.3f} "
-        f"| {s.psnr_int8:.2f} / {s.ssim_int8:.3f} |"
-        for s in scores
-    ]
+def card(config: Config, headers: Sequence[Mapping[str, str]]) -> str:
+    """The card of a task as Markdown; `headers` say what each of its files is, W8A8 first."""
+    about, schemes = headers[0], [header["bits"] for header in headers]
+    scores = [[Score(**score) for score in json.loads(header["scores"])] for header in headers]
+    rows = []
+    for of_split in zip(*scores, strict=True):
+        s = of_split[0]
+        plain = [f"{s.psnr_input:.2f} / {s.ssim_input:.3f}", f"{s.psnr_fp32:.2f} / {s.ssim_fp32:.3f}"]
+        cells = [s.split, str(s.images), *plain, *(f"{one.psnr_int8:.2f} / {one.ssim_int8:.3f}" for one in of_split)]
+        rows.append(f"| {' | '.join(cells)} |")
+    columns = ["Test set", "Images", "Degraded input", "FP32", *schemes]
     lines = [
-        f"# {about['task']}: {about['model']}, {about['method']} {about['bits']}",
+        f"# {about['task']}: {about['model']}, {about['method']} {' and '.join(schemes)}",
         "",
         f"An Edge-Friendly Model that {PURPOSE[about['task']]}: `qdr restore IN OUT --task {about['task']}`. "
-        f"It holds {numbers:,} numbers: INT8 weights with one scale per output channel, FP32 biases, activation scales.",
+        f"INT8 weights with one scale per output channel, FP32 biases, activation scales. {schemes[0]} is taken where an "
+        f"engine computes it on the processor at hand, else {' or '.join(schemes[1:])}, whose products never overflow.",
         "",
         f"## Measured (PSNR in dB / SSIM, protocol {about['protocol']}, on the 8-bit output of the INT8 engine, profile "
         f"{about['profile']})",
         "",
-        "| Test set | Images | Degraded input | FP32 | These weights, INT8 |",
-        "| --- | --- | --- | --- | --- |",
+        f"| {' | '.join(columns)} |",
+        f"|{' --- |' * len(columns)}",
         *rows,
         "",
-        " ".join(f"`{s.split}`: {content(config, about['task'], s.split)}." for s in scores),
+        " ".join(f"`{s.split}`: {content(config, about['task'], s.split)}." for s in scores[0]),
         leak_check(config, about["task"]),
         "",
         "## Training",
@@ -68,6 +74,6 @@ def card(config: Config, about: Mapping[str, str], scores: list[Score], numbers:
         "Made for degradations like those of training: others may be left or made worse, and a clean image loses detail. "
         "Not for forensic use: details are estimated.",
         "",
-        f"Licence: {about['licence']}. sha256 of the tensors: {about['sha256']}. Written by `qdr release`.",
+        f"Licence: {about['licence']}. Written by `qdr release`.",
     ]
     return "\n".join(lines) + "\n"

@@ -1,57 +1,57 @@
 """Pack the trained models of the active profile as the weights that come with qdr, each with its model card.
 
-Everything is read, nothing typed: tensors from the exported file whose quality was measured, PSNR and SSIM from
-results/<profile>/quality.csv, revision from its provenance.json, data from the profile and the sources' cards. The run's
-own record must name the profile's model and schedule. Before a file is written it is packed, unpacked and exported again,
-which must give the tensors bit for bit.
+Everything is read, nothing typed: the file is the exported one whose quality was measured, PSNR and SSIM come from
+results/<profile>/quality.csv, the revision from its provenance.json, data from the profile and the sources' cards. The run's
+own record must name the profile's model and schedule.
 """
 
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from statistics import fmean
 from typing import Any
-
-import numpy as np
 
 from qdr import paths
 from qdr.config import SCENES, Config
 from qdr.data.datacard import weights_licence
 from qdr.data.tasks import Card, load_cards
 from qdr.errors import QdrError
-from qdr.export.models import engine_file
-from qdr.export.qdq import Exporter
+from qdr.export.engines import engine_file
+from qdr.export.file import read_onnx
 from qdr.metrics.protocol import PROTOCOL
 from qdr.paths import replacing
 from qdr.restore import pretrained
 from qdr.restore.card import Score, card
 from qdr.rows import read_json, read_rows
-from qdr.train.plan import Run, teacher
-from qdr.train.run import run_folder
+from qdr.train.plan import Run, run_folder, teacher
 
-METHOD, BITS = "qdr", "W8A8"
+METHOD = "qdr"
 
 
 def release(config: Config, folder: Path) -> list[Path]:
-    """Write `<task>.safetensors` and `<task>.md` of every task of the profile to `folder`; returns the weights files.
+    """Write `<task>-<scheme>.onnx` and a card `<task>.md` of every task of the profile to `folder`; returns the ONNX files.
 
     Raises:
         QdrError: when a model is not trained, exported or measured, or belongs to another profile; nothing is then written.
     """
-    exporter = Exporter()
-    packed = [_pack(config, Run(task, METHOD, BITS, "all", 0), exporter) for task in config.tasks]
+    packed = {
+        task: [(scheme, *_pack(config, Run(task, METHOD, scheme, "all", 0))) for scheme in pretrained.SCHEMES]
+        for task in config.tasks
+    }
     written = []
-    for about, tensors, text in packed:
-        written.append(folder / f"{about['task']}.safetensors")
-        pretrained.save(about, tensors, written[-1])
-        with replacing(written[-1].with_suffix(".md")) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    for task, files in packed.items():
+        for scheme, _, content in files:
+            written.append(folder / f"{task}-{scheme}.onnx")
+            with replacing(written[-1]) as temporary:
+                temporary.write_bytes(content)
+        with replacing(folder / f"{task}.md") as temporary:
+            temporary.write_text(card(config, [about for _, about, _ in files]), encoding="utf-8")
     return written
 
 
-def _pack(config: Config, run: Run, exporter: Exporter) -> tuple[dict[str, str], pretrained.Tensors, str]:
+def _pack(config: Config, run: Run) -> tuple[dict[str, str], bytes]:
+    """What a file is, and the exported file with it."""
     record = read_json(run_folder(run) / "run.json", model=dict, schedule=dict)
     for key, expected in (("model", vars(config.model)), ("schedule", vars(config.tune))):
         if record[key] != expected:
@@ -76,10 +76,7 @@ def _pack(config: Config, run: Run, exporter: Exporter) -> tuple[dict[str, str],
         "revision": str(read_json(results / "provenance.json").get("git_revision")),
         "licence": weights_licence(config, run.task, sources),
     }
-    tensors = pretrained.initializers(engine_file(run), about)
-    _check_round_trip(about, tensors, exporter)
-    header = about | {"sha256": pretrained.digest(tensors)}
-    return about, tensors, card(config, header, scores, sum(t.size for t in tensors.values()))
+    return about, pretrained.pack(read_onnx(engine_file(run)), about)
 
 
 def measured(path: Path, run: Run) -> list[Score]:
@@ -132,14 +129,3 @@ def _training_data(config: Config, task: str, cards: dict[str, Card]) -> str:
     found = cards[source]
     how = "real pairs" if found.kind == "pairs" else f"degraded {config.data.copies} times by qdr's own {degradation!r}"
     return f"{found.title} ({found.count} images, {how}; licence of the images: {found.licence})"
-
-
-def _check_round_trip(about: dict[str, str], tensors: pretrained.Tensors, exporter: Exporter) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        stored, rebuilt = Path(scratch) / "a.safetensors", Path(scratch) / "a.onnx"
-        pretrained.save(about, tensors, stored)
-        pretrained.write_onnx(*pretrained.load(stored), rebuilt, exporter)
-        again = pretrained.initializers(rebuilt, about)
-    for name, tensor in tensors.items():
-        if not np.array_equal(again[name], tensor):
-            raise QdrError(f"{name} of task {about['task']!r} does not survive packing: this is a defect, please report it")

@@ -1,8 +1,9 @@
 """An engine as the rest of qdr sees it: a float image in, a float image out.
 
-`open_session` loads an exported ONNX file in a named engine; `restore` is the one way an 8-bit image passes through any
-of them, so that every engine's quality is measured on its own 8-bit output, made the same way: divide by 255, extend to
-a multiple of the network's stride by repeating the edge, run, cut, clip, round half to even.
+`open_session` loads an exported ONNX file in a named engine and believes it; pictures and quality numbers come from
+`qdr.runtimes.verify.open_right`. `restore` is the one way an 8-bit image passes through any of them, so that every engine's
+quality is measured on its own 8-bit output, made the same way: divide by 255, extend to a multiple of the network's stride
+by repeating the edge, run, cut, clip, round half to even.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from qdr.errors import QdrError, check_choice
 if TYPE_CHECKING:
     from qdr.runtimes.census import Layer
 
-ENGINES = ("openvino", "onnxruntime", "tensorrt")
+ENGINES = ("openvino", "onnxruntime", "exact", "tensorrt")
 PRECISIONS = ("fp32", "bf16", "int8")
 MULTIPLE = 16
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -70,7 +71,7 @@ class Session(Runs, Protocol):
 
 
 def open_session(engine: str, path: Path, precision: str = "fp32", threads: int = 2) -> Session:
-    """Load an exported file.
+    """Load an exported file. That the engine computes what the file says is for `qdr.runtimes.verify` to show.
 
     `precision` is what the engine computes in: "fp32", "bf16" (an FP32 file, OpenVINO only) or "int8" (a Q/DQ file).
 
@@ -87,10 +88,10 @@ def open_session(engine: str, path: Path, precision: str = "fp32", threads: int 
         from qdr.runtimes.openvino import OpenVinoSession
 
         return OpenVinoSession(path, precision, threads)
-    if engine == "onnxruntime":
-        from qdr.runtimes.ort import OrtSession
+    if engine in ("onnxruntime", "exact"):
+        from qdr.runtimes.ort import ExactSession, OrtSession
 
-        return OrtSession(path, precision, threads)
+        return (ExactSession if engine == "exact" else OrtSession)(path, precision, threads)
     from qdr.runtimes.tensorrt import TensorRtSession
 
     return TensorRtSession(path)

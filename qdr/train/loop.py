@@ -1,18 +1,17 @@
 """The training loop: one, for FP32, quantization-aware and distilled training alike, on one process or several (torchrun).
 
 Batch k depends on (seed, k) alone, so a run that was interrupted gives the same bits. bf16 autocast halves an FP32 step on
-CPUs with AVX512-BF16 or AMX and triples it where bf16 is emulated, so it is used on the former only; scales, losses and
-the optimizer stay in FP32.
+CPUs with AVX512-BF16 or AMX and triples it where bf16 is emulated, so it is used on the former only; quantized layers,
+losses and the optimizer stay in FP32, and of quantized convolutions only the gradients are computed in bf16.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from qdr import ranks
@@ -36,9 +35,11 @@ def fit(
     schedule: TrainConfig,
     seed: int,
     progress: Progress,
-    title: str,
+    show: Callable[[int, int], None],
 ) -> Metrics:
     """Train `model` in place, on this process's device, and return the metrics of every logged step.
+
+    `show` is told of every step in the first process: how many are done, of how many.
 
     Raises:
         QdrError: where the loss is not finite and the schedule's policy stops; a report lies beside the last state.
@@ -54,7 +55,9 @@ def fit(
     progress.log.parent.mkdir(parents=True, exist_ok=True)
     bf16 = use_bf16(schedule.bf16)
     with progress.writing(metrics) as log, stop.watched() as asked:
-        for step, (degraded, target) in enumerate(_shown(data, schedule, seed, start, title), start):
+        share = ranks.share_of(schedule.batch, schedule.accumulate)
+        batches = data.batches(schedule.steps - start, schedule.batch, schedule.patch, seed, start, share)
+        for step, (degraded, target) in enumerate(batches, start):
             factor = learning_rate(step, schedule.steps, schedule.warmup)
             set_learning_rate(optimizer, factor)
             degraded, target = degraded.to(device), target.to(device)
@@ -77,6 +80,8 @@ def fit(
                 progress.save(step + 1, metrics, *stateful)
             if signal:
                 raise Interrupted(signal)
+            if ranks.rank() == 0:
+                show(step + 1, schedule.steps)
     model.cpu()
     return metrics
 
@@ -118,14 +123,3 @@ def step_on(
     if parts == 1:
         return entries[0]
     return {name: sum(entry[name] for entry in entries) / parts for name in entries[0]}
-
-
-def _shown(data: PairSet, schedule: TrainConfig, seed: int, start: int, title: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield this process's share of each batch, with a progress bar on the first process."""
-    share = ranks.share_of(schedule.batch, schedule.accumulate)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, disable=ranks.rank() > 0) as bar:
-        task = bar.add_task(title, total=schedule.steps, completed=start)
-        for batch in data.batches(schedule.steps - start, schedule.batch, schedule.patch, seed, start, share):
-            yield batch
-            bar.advance(task)

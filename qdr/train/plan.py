@@ -1,13 +1,17 @@
-"""Which models a profile asks for: runs, the product of its blocks' lists."""
+"""Which models a profile asks for: runs, the product of its blocks' lists, and which of them need others first."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from itertools import product
+from pathlib import Path
 
+from qdr import paths
 from qdr.config import BlockConfig, Config
 from qdr.errors import QdrError
-from qdr.methods import Recipe, recipe
+from qdr.methods import NONE, Recipe, recipe
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,21 @@ class Run:
         return f"{self.method}-{self.bits}-{self.images}-s{self.seed}"
 
     @property
+    def title(self) -> str:
+        """What it is called where tasks stand side by side."""
+        return f"{self.task}-{self.name}"
+
+    @property
     def recipe(self) -> Recipe:
         found = recipe(self.method)
         if found.quantized == (self.bits == "FP32"):
             raise QdrError(f"method {self.method!r} does not go with bits {self.bits!r}")
         return found
+
+
+def run_folder(run: Run) -> Path:
+    """Where a run is kept."""
+    return (paths.teachers if run.recipe.scratch else paths.runs)(run.task) / run.name
 
 
 def teacher(task: str, method: str) -> Run:
@@ -57,3 +71,31 @@ def plan(config: Config, task: str) -> list[Run]:
     runs = list_runs(config.blocks, task)
     needed = [name for run in runs for name in (run.recipe.start, run.recipe.teacher) if not run.recipe.scratch]
     return list(dict.fromkeys([teacher(task, "fp32"), *(teacher(task, name) for name in needed), *runs]))
+
+
+def graph(runs: Iterable[Run]) -> dict[Run, list[Run]]:
+    """The runs, and the teachers that each of them needs, which come first.
+
+    Those that a published tool makes of an FP32 file are made at export and are left out.
+    """
+    needs = {run: _needs(run) for run in runs if run.recipe.tool == NONE}
+    return {run: needs.get(run, []) for run in TopologicalSorter(needs).static_order()}
+
+
+def matrix(config: Config) -> dict[Run, list[Run]]:
+    """The graph of every model that the profile trains or calibrates."""
+    return graph(run for task in config.tasks for run in plan(config, task))
+
+
+def _needs(run: Run) -> list[Run]:
+    if run.recipe.scratch:
+        return []
+    names = [run.recipe.start, *([run.recipe.teacher] if run.recipe.places else [])]
+    return [teacher(run.task, name) for name in dict.fromkeys(names)]
+
+
+def steps_of(config: Config, run: Run) -> int:
+    """How many steps a run trains; 1 for calibration alone."""
+    if not run.recipe.trains:
+        return 1
+    return config.fp32.steps if run.recipe.scratch else config.tune.steps

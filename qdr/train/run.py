@@ -1,11 +1,11 @@
-"""Make one model, or all models of a task: FP32 teachers, and methods applied to them.
+"""Make one model: an FP32 teacher, or a method applied to one.
 
 A method starts from its FP32 teacher's weights, is calibrated, and then trained with fake quantization; PTQ stops after
 calibration. FP32 "tuned as long" goes on from the teacher for as many steps: the honest ceiling.
 
 Finished models are kept in a store under a fingerprint of everything that determines them: code, configuration, data,
-teacher, versions. A task's folder is put together from the store, so that one more method, an interrupted stage or another
-profile trains only what was never trained before.
+teacher, versions. Its folder is a copy out of the store, so that one more method, an interrupted stage or another profile
+trains only what was never trained before.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import hashlib
 import json
 import shutil
 from contextlib import nullcontext
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -25,66 +26,32 @@ import qdr
 from qdr import paths, ranks
 from qdr.config import Config
 from qdr.data.loader import PairSet, to_tensor
-from qdr.methods import NONE
 from qdr.models.zoo import build_model
 from qdr.quant.policy import describe
 from qdr.quant.prepare import calibrate, link, prepare, thaw
 from qdr.seed import derive, seed_everything
 from qdr.train.checkpoint import Progress, alone, load_weights, save_run
+from qdr.train.display import Show, nowhere
 from qdr.train.loop import fit, use_bf16, validate
 from qdr.train.objective import Objective
 from qdr.train.optim import make_optimizer
-from qdr.train.plan import Run, list_runs, plan, teacher
+from qdr.train.plan import Run, run_folder, teacher
 
-CALIBRATION_SIDE = 128
+CALIBRATION_SIDE, CALIBRATION_GRAIN = 128, 32
 CODE = ("models", "quant", "distill", "train", "data/loader.py", "ranks.py", "seed.py")  # what decides a model's bits
 Model = tuple[nn.Module, list[dict[str, Any]]]
 
 
-def make_teachers(config: Config, task: str) -> None:
-    """Train the FP32 teachers that a task's plan needs."""
-    _make_all(config, [run for run in plan(config, task) if run.recipe.scratch], paths.teachers(task))
-
-
-def make_runs(config: Config, task: str) -> None:
-    """Train or calibrate every other model of a task's plan."""
-    trained = [run for run in plan(config, task) if not run.recipe.scratch and run.recipe.tool == NONE]
-    _make_all(config, trained, paths.runs(task))
-
-
-def search(config: Config, task: str) -> list[dict[str, Any]]:
-    """Train the trials of a task and return their PSNR on validation images, from which settings are chosen."""
-    rows = []
-    for run in list_runs(config.search, task):
-        make(config, run)
-        last = (run_folder(run) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1]
-        about = {"profile": config.profile, "task": task, "method": run.method, "bits": run.bits, "images": run.images}
-        rows.append(about | {"seed": run.seed, "val_psnr": f"{json.loads(last)['val_psnr']:.4f}"})
-        shutil.rmtree(run_folder(run))
-    return rows
-
-
-def _make_all(config: Config, runs: list[Run], folder: Path) -> None:
-    with ranks.together():
-        for run in runs:
-            _make(config, run)
-        if ranks.rank() == 0:
-            folder.mkdir(parents=True, exist_ok=True)
-            kept = {run.name for run in runs}
-            for stale in [path for path in folder.iterdir() if path.name not in kept]:
-                shutil.rmtree(stale)
-
-
-def make(config: Config, run: Run) -> None:
+def make(config: Config, run: Run, show: Show = nowhere) -> None:
     """Train or calibrate one run, unless the store holds it, and put it in its folder.
 
     Of several commands that want the same model, one makes it and the others wait.
     """
     with ranks.together():
-        _make(config, run)
+        _make(config, run, show)
 
 
-def _make(config: Config, run: Run) -> None:
+def _make(config: Config, run: Run, show: Show) -> None:
     recipe = run.recipe
     data = _training_pairs(run)
     about = describe_run(config, run) | {"data": data.digest(), "code": _code_digest(), "torch": torch.__version__}
@@ -96,7 +63,7 @@ def _make(config: Config, run: Run) -> None:
     with alone(paths.unfinished(fingerprint)) if first else nullcontext():
         if ranks.agreed(first and not stored.is_dir()):
             progress = Progress(paths.unfinished(fingerprint), fingerprint)
-            model, metrics = _train(config, run, data, progress)
+            model, metrics = _train(config, run, data, progress, show)
             if first:
                 save_run(stored, model, metrics, about)
                 progress.clear()
@@ -106,18 +73,18 @@ def _make(config: Config, run: Run) -> None:
     ranks.wait()
 
 
-def _train(config: Config, run: Run, data: PairSet, progress: Progress) -> Model:
+def _train(config: Config, run: Run, data: PairSet, progress: Progress, show: Show) -> Model:
     recipe = run.recipe
     schedule = config.fp32 if recipe.scratch else config.tune
     seed = derive(schedule.seed, run.seed, "train")
-    seed_everything(seed, config.threads)
+    seed_everything(seed)
     validation = _read(paths.prepared(run.task, "val"), run.task, "val", None)
     model = build_model(recipe.model, config.model)
     guide = None
     if not recipe.scratch:
         model = load_weights(run_folder(teacher(run.task, recipe.start)), model)
         guide = load_model(config, teacher(run.task, recipe.teacher)) if recipe.places else None
-    return train_model(config, run, model, guide, data, validation, seed, progress, f"{run.task}-{run.name}")
+    return train_model(config, run, model, guide, data, validation, seed, progress, show)
 
 
 def train_model(
@@ -129,7 +96,7 @@ def train_model(
     validation: PairSet | None,
     seed: int,
     progress: Progress,
-    title: str,
+    show: Show,
 ) -> Model:
     """Calibrate and train `model` by the run's recipe; returns it with the logged metrics."""
     recipe = run.recipe
@@ -139,10 +106,9 @@ def train_model(
         calibrate(prepare(model, run.bits, recipe), _calibration(data, config.quant.calibration))
     if not recipe.trains:
         return model, [{"step": 0} | ({"val_psnr": validate(model, validation)} if validation else {})]
-    optimizer = make_optimizer(
-        model, objective, schedule.lr, schedule.weight_decay, config.quant.lr_scales, config.distill.lr_balance
-    )
-    return model, fit(model, objective, optimizer, data, validation, schedule, seed, progress, title)
+    rates = (schedule.lr, schedule.weight_decay, config.quant.lr_scales, config.distill.lr_balance, schedule.muon)
+    optimizer = make_optimizer(model, objective, *rates)
+    return model, fit(model, objective, optimizer, data, validation, schedule, seed, progress, partial(show, run.title))
 
 
 def describe_run(config: Config, run: Run) -> dict[str, Any]:
@@ -157,7 +123,6 @@ def describe_run(config: Config, run: Run) -> dict[str, Any]:
         "distill": vars(config.distill) if recipe.places else None,
         "quant": vars(config.quant) | rules if recipe.quantized else None,
         "model": vars(config.model),
-        "threads": config.threads,
         "bf16": use_bf16(schedule.bf16),
         "device": ranks.device().type,
         "capability": torch.backends.cpu.get_cpu_capability(),
@@ -171,11 +136,6 @@ def load_model(config: Config, run: Run) -> nn.Module:
         link(prepare(model, run.bits, run.recipe), torch.zeros(1, 3, 32, 32))
         thaw(model)
     return load_weights(run_folder(run), model).eval()
-
-
-def run_folder(run: Run) -> Path:
-    """Where a run is kept."""
-    return (paths.teachers if run.recipe.scratch else paths.runs)(run.task) / run.name
 
 
 def calibration_images(config: Config, run: Run) -> list[torch.Tensor]:
@@ -195,8 +155,18 @@ def _read(folder: Path, task: str, split: str, limit: int | None) -> PairSet:
 
 
 def _calibration(data: PairSet, count: int) -> list[torch.Tensor]:
-    """The first `count` training inputs, cut to their upper left part."""
-    return [to_tensor(image[:CALIBRATION_SIDE, :CALIBRATION_SIDE]) for image in data.inputs[:count]]
+    """A random crop of `count` random training inputs, or of all if there are fewer; the same for every method and seed.
+
+    Sides are multiples of 32, as every network takes them, but for images that are smaller than that.
+    """
+    rng = np.random.default_rng(derive("calibration"))
+    crops = []
+    for i in sorted(rng.permutation(len(data.inputs))[:count]):
+        image = data.inputs[i]
+        height, width = (min(CALIBRATION_SIDE, side - side % CALIBRATION_GRAIN or side) for side in image.shape[:2])
+        y, x = rng.integers(image.shape[0] - height + 1), rng.integers(image.shape[1] - width + 1)
+        crops.append(to_tensor(image[y : y + height, x : x + width]))
+    return crops
 
 
 def _weights_digest(folder: Path) -> str:

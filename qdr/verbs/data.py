@@ -32,8 +32,10 @@ def declare(front: Front) -> None:
     fetch.add_argument("--accept", action="store_true", help="accept the source's licence (or QDR_ACCEPT=non-commercial)")
     _declare_data(verb("data", None, "the sources of images: status, add, leaks, cards", examples=DATA_EXAMPLES))
     verb("scenes", _scenes, "render the procedural clean scenes", examples="qdr scenes")
-    prepare = verb("prepare", _prepare, "make the image pairs of a task", examples="qdr prepare derain")
-    prepare.add_argument("task", help="a task of the active profile")
+    prepare = verb(
+        "prepare", _prepare, "make the image pairs of all tasks or of one", examples="qdr prepare\nqdr prepare derain"
+    )
+    prepare.add_argument("task", nargs="?", help="a task of the active profile (default: all)")
 
 
 DATA_EXAMPLES = """
@@ -116,6 +118,13 @@ def task(options: argparse.Namespace) -> str:
     return check_choice("task", options.task, config.load().tasks)
 
 
+def tasks(options: argparse.Namespace) -> list[str]:
+    """The task that a verb was given, or all of the active profile."""
+    from qdr import config
+
+    return config.load().tasks if options.task is None else [task(options)]
+
+
 def _fetch(options: argparse.Namespace) -> None:
     from qdr.data.fetch import fetch
 
@@ -167,6 +176,6 @@ def _scenes(_: argparse.Namespace) -> None:
 
 def _prepare(options: argparse.Namespace) -> None:
     from qdr import config
-    from qdr.data.prepare import prepare
+    from qdr.data.prepare import prepare_tasks
 
-    prepare(config.load(), task(options))
+    prepare_tasks(config.load(), tasks(options))

@@ -49,7 +49,7 @@ def _plan(options: argparse.Namespace) -> None:
     figures.write_plan(settings)
     if options.json:
         hours = {workers: found.hours(workers) for workers in plan.WORKERS}
-        print_json({"models": len(found.matrix), "bytes": found.size, "longest_hours": found.longest, "hours": hours})
+        print_json({"models": len(found.needs), "bytes": found.size, "longest_hours": found.longest, "hours": hours})
     else:
         plan.show(found, Console(width=None if sys.stdout.isatty() else 120, highlight=False))
 

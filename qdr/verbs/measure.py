@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from qdr.verbs.data import task
+from qdr.verbs.data import task, tasks
 from qdr.verbs.parser import Front, Function, declare as declare_verb, print_json
 
 
@@ -20,15 +20,18 @@ def declare(front: Front) -> None:
     )
     export.add_argument("--check", action="store_true", help="TensorRT's rules, and TensorRT-RTX where it is installed")
     export.add_argument("--json", action="store_true", help="with --check: print JSON instead of a table")
-    of_a_task: list[tuple[str, Function, str]] = [
-        ("evaluate", _evaluate, "measure the quality of every model of a task, from its engine"),
-        ("sensitivity", _sensitivity, "quantize one layer at a time and measure what is lost"),
-        ("parity", _parity, "compare engines with fake quantization"),
+    of_tasks: list[tuple[str, Function, str]] = [
+        ("evaluate", _evaluate, "measure the quality of every model of all tasks or of one, from its engine"),
+        ("parity", _parity, "compare engines with fake quantization, of all tasks or of one"),
     ]
-    for name, function, text in of_a_task:
-        measured = verb(name, function, text, examples=f"qdr {name} derain")
-        measured.add_argument("task", help="a task of the active profile")
+    for name, function, text in of_tasks:
+        measured = verb(name, function, text, examples=f"qdr {name}\nqdr {name} derain")
+        measured.add_argument("task", nargs="?", help="a task of the active profile (default: all)")
+    layers = "quantize one layer of a task's FP32 model at a time and measure what is lost"
+    one = verb("sensitivity", _sensitivity, layers, examples="qdr sensitivity derain")
+    one.add_argument("task", help="a task of the active profile")
     of_all: list[tuple[str, Function, str]] = [
+        ("packaged", _packaged, "measure the packaged weights on the profile's test sets"),
         ("detector", _detector, "train the small detector that the profile's detection uses"),
         ("detect", _detect, "measure what degradation and restoration do to a detector"),
         ("bench", _bench, "measure latency, each engine in processes of its own"),
@@ -76,13 +79,9 @@ def _export(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from qdr import config
-    from qdr.evaluate.features import features
-    from qdr.evaluate.restore import evaluate
-    from qdr.evaluate.samples import write_samples
+    from qdr.evaluate.tasks import evaluate_tasks
 
-    evaluate(config.load(), task(options))
-    features(config.load(), options.task)
-    write_samples(config.load(), options.task)
+    evaluate_tasks(config.load(), tasks(options))
 
 
 def _sensitivity(options: argparse.Namespace) -> None:
@@ -94,9 +93,16 @@ def _sensitivity(options: argparse.Namespace) -> None:
 
 def _parity(options: argparse.Namespace) -> None:
     from qdr import config
-    from qdr.evaluate.parity import parity
+    from qdr.evaluate.tasks import parity_of_tasks
 
-    parity(config.load(), task(options))
+    parity_of_tasks(config.load(), tasks(options))
+
+
+def _packaged(_: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.evaluate.packaged import measure_packaged
+
+    measure_packaged(config.load())
 
 
 def _detector(_: argparse.Namespace) -> None:

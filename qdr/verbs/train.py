@@ -6,24 +6,24 @@ import argparse
 from pathlib import Path
 
 from qdr.errors import QdrError
-from qdr.verbs.data import task
+from qdr.verbs.data import task, tasks
 from qdr.verbs.parser import Front
 
 
 def declare(front: Front) -> None:
     """Add these verbs."""
     verb = front.group("train")
-    teach = verb("teach", _teach, "train the FP32 teachers of a task", examples="qdr teach derain")
-    teach.add_argument("task", help="a task of the active profile")
     train = verb(
         "train",
         _train,
-        "train, fine-tune or quantize the other models of a task, or one of them",
-        examples="qdr train derain                                # all that the profile asks for\n"
+        "train, fine-tune or quantize the models of all tasks, of one task, or one model",
+        examples="qdr train                                       # all that the profile asks for\n"
+        "qdr train derain\n"
+        "qdr train derain fp32                           # a teacher\n"
         "qdr train derain qdr --bits W8A8\n"
         "qdr train derain qdr@weight=1 --bits W4A4 --images 2    # one key of the method changed",
     )
-    train.add_argument("task", help="a task of the active profile")
+    train.add_argument("task", nargs="?", help="a task of the active profile (default: all)")
     train.add_argument("method", nargs="?", help="a method of methods.yaml (default: the whole plan)")
     train.add_argument("--bits", default="FP32", help="FP32, W8A8, W6A6, W4A8 or W4A4")
     train.add_argument("--images", default="all", help="all, or how many training images to use")
@@ -49,35 +49,26 @@ def declare(front: Front) -> None:
     quantize.add_argument("--bits", default="W8A8", help="W8A8 or W4A8")
 
 
-def _teach(options: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.train.run import make_teachers
-
-    make_teachers(config.load(), task(options))
-
-
 def _train(options: argparse.Namespace) -> None:
     from qdr import config
     from qdr.errors import check_choice
     from qdr.train.plan import Run
-    from qdr.train.run import make, make_runs
+    from qdr.train.pool import make_one, make_tasks
 
+    active = config.load()
     if options.method is None:
-        return make_runs(config.load(), task(options))
+        return make_tasks(active, tasks(options))
     check_choice("bits", options.bits, config.BITS)
     if options.images != "all" and not (options.images.isdigit() and int(options.images) > 0):
         raise QdrError(f"--images must be 'all' or a positive number, got {options.images!r}")
-    make(config.load(), Run(task(options), options.method, options.bits, options.images, options.seed))
+    make_one(active, Run(task(options), options.method, options.bits, options.images, options.seed))
 
 
 def _search(_: argparse.Namespace) -> None:
-    from qdr import config, paths
-    from qdr.rows import write_rows
-    from qdr.train.run import search
+    from qdr import config
+    from qdr.train.search import search
 
-    active = config.load()
-    rows = [row for name in active.tasks for row in search(active, name)]
-    write_rows(paths.results(active.profile) / "search.csv", rows)
+    search(config.load())
 
 
 def _quantize(options: argparse.Namespace) -> None:

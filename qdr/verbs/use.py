@@ -34,6 +34,17 @@ def declare(front: Front) -> None:
         examples="qdr release\nqdr release --into my_weights",
     )
     release.add_argument("--into", type=Path, help="folder to write (default: qdr/weights of this installation)")
+    doctor = verb(
+        "doctor",
+        _doctor,
+        "which engines compute what a file says on this processor, and how fast; packaged weights by default",
+        examples="qdr doctor\nqdr doctor student.onnx --json",
+    )
+    doctor.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE.onnx", help="exported files (default: packaged weights)"
+    )
+    doctor.add_argument("--threads", type=int, default=2, help="of the engines (2)")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
     completion = verb(
         "completion",
         _completion,
@@ -58,9 +69,10 @@ def _declare_restore(restore: Parser) -> None:
     restore.add_argument("target", type=Path, metavar="OUT", help="of the same kind; the suffix chooses the format")
     restore.add_argument("--task", help="use the packaged weights of lowlight, dehaze, derain or denoise")
     restore.add_argument("--model", type=Path, help="use this ONNX file of `qdr export` or `qdr quantize` instead")
-    restore.add_argument("--engine", default="openvino", help="openvino, onnxruntime or tensorrt")
+    restore.add_argument("--engine", help="openvino, onnxruntime, exact or tensorrt (default: the first right one)")
     restore.add_argument("--precision", help="int8, fp32 or bf16 (default: int8 for a Q/DQ file, fp32 for others)")
     restore.add_argument("--tile", default="auto", help="auto, none, or a side in pixels: bounds memory")
+    restore.add_argument("--threads", type=int, default=0, help="of the engine (default: all cores)")
     restore.add_argument("--force", action="store_true", help="replace what OUT already holds (never IN)")
     restore.add_argument("--json", action="store_true", help="print the summary as JSON")
 
@@ -97,6 +109,20 @@ def _version(options: argparse.Namespace) -> None:
     )
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from qdr.config import TASKS
+    from qdr.restore import pretrained
+    from qdr.restore.doctor import examine, show
+
+    files = options.files or [path for task in TASKS for path in pretrained.packaged(task)]
+    verdicts = examine(files, options.threads)
+    if options.json:
+        print_json([{"file": path} | vars(verdict) for path, verdict in verdicts])
+    else:
+        show(verdicts, options.threads)
+    return int(not all(any(v.right for p, v in verdicts if p == path) for path in files))
+
+
 def _completion(options: argparse.Namespace) -> None:
     from qdr.verbs.completion import script
 
@@ -117,7 +143,7 @@ def _restore(options: argparse.Namespace) -> int:
     from qdr.restore.restorer import Restorer
 
     def open_model() -> Restorer:
-        return Restorer(options.task, options.model, options.engine, options.precision, options.tile)
+        return Restorer(options.task, options.model, options.engine, options.precision, options.tile, options.threads)
 
     outcome = restore(options.source, options.target, open_model, options.force)
     if options.json:

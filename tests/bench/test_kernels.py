@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from qdr.bench.kernels import describe, kernels, write_int8
-from qdr.export.qdq import read_onnx
+from qdr.export.file import read_onnx
 from qdr.models.efm import EFM
 
 

@@ -12,16 +12,17 @@ from PIL import Image
 from qdr import config
 from qdr.bench import accuracy
 from qdr.bench.images import photograph
-from qdr.bench.latency import Case, cases, census_rows, measure, summarize
+from qdr.bench.latency import Case, cases, census_rows, judged, measure, summarize
 from qdr.bench.worker import time_side
 from qdr.errors import QdrError
-from qdr.export.models import engine_file, exported
+from qdr.export.engines import engine_file, exported
 from qdr.export.qdq import Exporter
 from qdr.jetson.stage import jetson
 from qdr.models.efm import EFM
 from qdr.report.load import CENSUS, LATENCY, load
-from qdr.rows import write_rows
-from qdr.runtimes import tensorrt
+from qdr.report.tables.others import latency_table
+from qdr.rows import write_json, write_rows
+from qdr.runtimes import tensorrt, verify
 
 
 def shortened(settings: config.Config, **changes: object) -> config.Config:
@@ -148,6 +149,34 @@ def test_without_a_list_the_efm_alone_is_timed(project: Path, settings: config.C
         ("efm", "fp32", "onnxruntime"),
         ("efm", "int8", "onnxruntime"),
     ]
+
+
+def test_an_engine_that_is_wrong_is_not_timed(efm: EFM, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a dash and a footnote in the table, and no row that a ratio could be made of."""
+    Exporter().write(efm, project / "efm.onnx", "efm", efm.stride)
+    original = verify.open_session
+
+    def opened(engine: str, *arguments: object) -> object:
+        found = original(engine, *arguments)  # type: ignore[arg-type]
+        if engine == "onnxruntime":
+            right = found.run
+            found.run = lambda image: right(image) * np.float32(0.9)  # type: ignore[method-assign]
+        return found
+
+    monkeypatch.setattr(verify, "open_session", opened)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(project / "cache"))
+    asked = [Case("efm", "fp32", engine, str(project / "efm.onnx")) for engine in ("openvino", "onnxruntime")]
+    listed, wrong = judged(asked, 1)
+    assert listed == asked[:1]
+    assert [(case["engine"], "grey levels off on average" in case["why"]) for case in wrong] == [("onnxruntime", True)]
+    row = {"model": "efm", "precision": "fp32", "engine": "openvino", "threads": 2, "batch": 1, "height": 64, "width": 64}
+    row |= {"median_ms": 9, "p90_ms": 9, "p99_ms": 9, "fps": 111, "peak_rss_mib": 99, "calls": 5, "repeats": 1}
+    write_rows(project / "latency.csv", [row])
+    write_json(project / "latency.json", {"cpu": "a CPU", "wrong": wrong})
+    write_json(project / "jetson.json", {"status": "not built", "reason": "no GPU", "rows": []})
+    table = latency_table(project / "latency.csv", project / "jetson.json")
+    assert ["efm", "onnxruntime", "fp32", *["—"] * 6] in table.rows
+    assert any(note.startswith("onnxruntime fp32 of efm: not timed") for note in table.notes)
 
 
 def test_a_failed_process_is_one_clear_line(settings: config.Config, project: Path, pairs: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +13,11 @@ from qdr.data.datacard import content, data_card, describe, leak_check, test_spl
 from qdr.data.degrade import DEGRADATIONS
 from qdr.data.tasks import load_cards
 from qdr.restore import pretrained
-from qdr.restore.card import Score, card
+from qdr.restore.card import card
 
 ROOT = Path(__file__).resolve().parents[2]
 CARDS = sorted((ROOT / "docs" / "cards").glob("*/*.md"))
-WEIGHTS = sorted(pretrained.FOLDER.glob("*.safetensors"))
+WEIGHTS = sorted(pretrained.FOLDER.glob("*.md"))
 
 
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -36,12 +35,10 @@ def test_a_card_per_task_of_the_profiles_with_results() -> None:
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
 def test_committed_model_cards_follow_from_their_weights(path: Path, project: Path) -> None:
-    about, tensors = pretrained.load(path)
-    settings = config.load(config.profile_path(about["profile"]))
-    scores = [Score(**score) for score in json.loads(about["scores"])]
-    made = card(settings, about, scores, sum(tensor.size for tensor in tensors.values()))
-    assert path.with_suffix(".md").read_text(encoding="utf-8") == made
-    assert about["licence"] == weights_licence(settings, path.stem, load_cards())
+    headers = [pretrained.about(weights) for weights in pretrained.packaged(path.stem)]
+    settings = config.load(config.profile_path(headers[0]["profile"]))
+    assert path.read_text(encoding="utf-8") == card(settings, headers)
+    assert {header["licence"] for header in headers} == {weights_licence(settings, path.stem, load_cards())}
 
 
 def test_the_licence_of_weights_is_that_of_their_images(project: Path) -> None:

@@ -14,7 +14,7 @@ from qdr.export.models import export_all
 from qdr.methods import catalogue
 from qdr.report.quality import REAL, Quality
 from qdr.report.tables.quality import main_table
-from qdr.train.run import make_runs, make_teachers
+from qdr.train.pool import make_tasks
 from tests.docs.pages import block
 
 PAGES = ("add-a-quantizer", "add-a-distillation", "add-a-balancer", "add-a-model")
@@ -31,8 +31,7 @@ def test_the_pages_are_true(extended: Path, pairs: Path) -> None:
     (extended / "params.yaml").write_text(yaml.safe_dump(params | {"blocks": {"w8a8": about}, "tasks": ["derain"]}))
 
     settings = config.load()
-    make_teachers(settings, "derain")
-    make_runs(settings, "derain")
+    make_tasks(settings, ["derain"])
     export_all(settings)
     evaluate(settings, "derain")
     table = main_table(Quality(paths.rows("quality", "derain")), REAL, Bootstrap(200, 0.95))

@@ -12,7 +12,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from qdr.export.models import ENGINE_BITS
+from qdr.export.engines import ENGINE_BITS
 from qdr.export.qdq import Exporter
 from qdr.methods import Recipe
 from qdr.models.efm import EFM

@@ -10,7 +10,8 @@ from onnx import numpy_helper
 from torch import nn
 
 from qdr.errors import QdrError
-from qdr.export.qdq import Exporter, read_onnx
+from qdr.export.file import read_onnx
+from qdr.export.qdq import Exporter
 from qdr.methods import Recipe
 from qdr.models.blocks import QuantPoint
 from qdr.models.efm import EFM

@@ -11,10 +11,9 @@ import psutil
 import pytest
 
 from qdr import config, paths
-from qdr.fanout.cells import cells
 from qdr.fanout.cluster import fan_out, log_file
-from qdr.train.plan import Run, teacher
-from qdr.train.run import make_runs, make_teachers
+from qdr.train.plan import Run, matrix, teacher
+from qdr.train.pool import make_tasks
 
 BLOCKS = """blocks:
   w4a4: {tasks: [derain], methods: [ptq, qat, qdr], bits: [W4A4], images: [all], seeds: [0]}
@@ -42,8 +41,7 @@ def made() -> dict[str, bytes]:
 
 
 def serially(settings: config.Config) -> dict[str, bytes]:
-    make_teachers(settings, "derain")
-    make_runs(settings, "derain")
+    make_tasks(settings, ["derain"])
     found = made()
     shutil.rmtree(paths.project_root() / "work")
     return found
@@ -53,7 +51,7 @@ def serially(settings: config.Config) -> dict[str, bytes]:
 def test_two_workers_make_what_one_process_makes(tiny: config.Config) -> None:
     whole = serially(tiny)
     outcomes = fan_out(tiny, workers=2, scheduler=None, retries=0)
-    assert {outcome.run for outcome in outcomes} == set(cells(tiny))
+    assert {outcome.run for outcome in outcomes} == set(matrix(tiny))
     assert not any(outcome.failure for outcome in outcomes)
     assert made() == whole
     for outcome in outcomes:

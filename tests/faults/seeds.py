@@ -28,7 +28,7 @@ from qdr.restore import pictures, pretrained
 from qdr.restore.footprint import Footprint, footprint
 from qdr.rows import read_json, read_lines
 from qdr.train.checkpoint import load_weights
-from tests.faults.models import model
+from tests.faults.models import model, pack
 
 ROOT = Path(__file__).resolve().parents[2]
 CAT = np.add.outer(np.arange(24), np.arange(40)).astype(np.uint8)[..., None] * np.array([1, 2, 3], np.uint8)
@@ -73,13 +73,6 @@ def tarred(mode: str, name: str = "qdr-jetson/manifest.json", content: bytes = b
             member.size = len(content)
             made.addfile(member, io.BytesIO(content))
     return file.getvalue()
-
-
-def weights() -> bytes:
-    tensors = {"a": np.ones((2, 3), np.float32), "b": np.ones(4, np.int8)}
-    about = {"task": "derain", "model": "efm", "model_config": "{}"}
-    about |= {"layout": pretrained.LAYOUT, "sha256": pretrained.digest(tensors)}
-    return serialize(tensors, metadata={"about": json.dumps(about)})
 
 
 def jetson_result() -> dict[str, object]:
@@ -173,7 +166,7 @@ SEEDS = {
     "tar.xz": Seed(".tar.xz", tarred("w:xz"), unpack),
     "bundle": Seed(".tar.gz", tarred("w:gz"), bundle.read_manifest),
     "onnx": Seed(".onnx", model().SerializeToString(), footprint, lambda made: isinstance(made, Footprint)),
-    "packaged weights": Seed(".safetensors", weights(), pretrained.load),
+    "packaged weights": Seed(".onnx", pack(model()), pretrained.about),
     "weights": Seed(
         ".safetensors",
         serialize({"weight": np.ones((2, 2), np.float32), "bias": np.ones(2, np.float32)}),

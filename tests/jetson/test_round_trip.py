@@ -14,7 +14,7 @@ import pytest
 
 from qdr import config
 from qdr.cli import main
-from qdr.export.models import engine_file
+from qdr.export.engines import engine_file
 from qdr.jetson import bundle
 from qdr.jetson.measure import digest
 from qdr.jetson.stage import jetson
@@ -81,6 +81,22 @@ def test_what_the_device_measures(kit: Path, result: dict[str, Any]) -> None:
         assert ("--noTF32" in call) == (not typed)
         assert any(a.startswith("--timingCacheFile=") for a in call)
         assert "--skipInference" in call
+
+
+def test_wrong_pixels_are_no_measurement(
+    kit: Path, measure: Any, make_device: Callable[..., Path], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_device(kit.parent, spoil="denoise-int8")
+    done = measure()
+    assert done.returncode == 1
+    assert "wrong: 5." in done.stdout
+    wrong = [case for case in json.loads((kit / "result.json").read_text())["cases"] if case["status"] != "measured"]
+    assert [(case["task"], case["precision"], case["status"]) for case in wrong] == [("denoise", "int8", "wrong")]
+    assert "engine_ms" not in wrong[0]
+    assert main(["results", "import", str(kit / "result.json")]) == 0
+    captured = capsys.readouterr()
+    assert "qdr: not taken: denoise int8: wrong: 5." in captured.err
+    assert "6 rows" in captured.out
 
 
 def test_percentiles_are_numpys() -> None:

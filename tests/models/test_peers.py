@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from qdr.config import ModelConfig
 from qdr.distill.points import modules_at
 from qdr.export.check import census, check_tensorrt
-from qdr.export.qdq import Exporter, read_onnx
+from qdr.export.file import read_onnx
+from qdr.export.qdq import Exporter
 from qdr.methods import Recipe
 from qdr.models.peers.aodnet import AODNet
 from qdr.models.peers.dncnn import DnCNN

@@ -109,7 +109,7 @@ def test_an_unmodified_network_is_quantized_in_front_of_each_convolution() -> No
 
 
 def test_per_tensor_weights_share_a_scale(efm: EFM) -> None:
-    recipe = Recipe("", quantizer="lsq", granularity="tensor", observer="minmax")
+    recipe = Recipe("", quantizer="lsq", granularity="tensor", weight_observer="minmax")
     model = prepare(efm, "W8A8", recipe)
     calibrate(model, [torch.rand(1, 3, 32, 32)])
     conv = model.head
@@ -117,3 +117,40 @@ def test_per_tensor_weights_share_a_scale(efm: EFM) -> None:
     assert float(conv.quantizer.scale(conv.conv.weight).detach()) == pytest.approx(
         float(conv.conv.weight.abs().max().detach()) / 127
     )
+
+
+def test_the_observer_is_for_activations(efm: EFM) -> None:
+    """Of the 32 weights of a 1x1 convolution a percentile would take the largest but one."""
+    prepare(efm, "W8A8", Recipe("", quantizer="lsq", observer="percentile", weight_observer="minmax"))
+    calibrate(efm, [torch.rand(1, 3, 32, 32)])
+    weight = efm.head.conv.weight.detach()
+    nn.init.normal_(weight)
+    efm.head.settle()
+    expected = weight.abs().amax(dim=(1, 2, 3), keepdim=True) / 127
+    assert torch.allclose(efm.head.quantizer.scale(weight).detach(), expected)
+    with pytest.raises(QdrError, match="unknown observer of weights 'percentile'"):
+        QuantConv2d(nn.Conv2d(3, 4, 1), "lsq", 8, "percentile")
+
+
+def test_observers_see_every_column() -> None:
+    """A stride through memory can equal the length of a row: of this tensor it saw the first column alone."""
+    point = ActivationQuantizer("lsq", 8, "percentile")
+    columns = torch.arange(64.0).expand(1, 64, 256, 64)
+    point(columns)
+    (seen,) = point.seen
+    assert seen.unique().numel() == 64
+    assert float(seen.mean()) == pytest.approx(31.5, abs=0.5)
+
+
+def test_observers_keep_as_much_of_many_images_as_of_few() -> None:
+    point = ActivationQuantizer("lsq", 8, "minmax")
+    images = [torch.full((1, 1, 256, 128), float(i)) for i in range(200)]
+    images[150][0, 0, 7, 7], images[3][0, 0, 9, 9] = 500.0, -400.0
+    for image in images:
+        point(image)
+    assert sum(sample.numel() for sample in point.seen) == 32 * (16384 + 2)
+    kept = [float(sample[2]) for sample in point.seen]
+    assert sum(value >= 32 for value in kept) > 16
+    assert min(float(sample.min()) for sample in point.seen) == -400
+    point.settle()
+    assert float(point.quantizer.scale(torch.empty(0)).detach()) == pytest.approx(500 / 127)

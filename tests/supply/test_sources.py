@@ -34,7 +34,7 @@ DOORS = {
     "csv.DictReader": set(),
     "pandas.read_csv": set(),
     "torch.load": {"qdr/train/checkpoint.py", "qdr/metrics/perceptual.py"},
-    "safetensors.safe_open": {"qdr/restore/pretrained.py"},
+    "safetensors.safe_open": set(),
     "safetensors.torch.load_file": {"qdr/train/checkpoint.py"},
     "requests.get": {"qdr/data/download.py"},
     "numpy.load": {"qdr/data/wheels.py", "qdr/bench/worker.py", "qdr/bench/accuracy.py", "qdr/bench/latency.py"},

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from qdr import config, paths
+from qdr.data.loader import PairSet
 from qdr.errors import QdrError
 from qdr.models.efm import EFM
-from qdr.train import loop
 from qdr.train.checkpoint import read_state
 from qdr.train.guards import LIMIT, Guard, collapsed, dead_channels, finite, first_nonfinite, scales
-from qdr.train.plan import Run
-from qdr.train.run import make, run_folder
+from qdr.train.plan import Run, run_folder
+from qdr.train.run import make
 from tests.networks import quantized
 
 FP32 = Run("derain", "fp32", "FP32", "all", 0)
@@ -29,15 +29,15 @@ def short(settings: config.Config, **changes: object) -> config.Config:
 
 def poisoned(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     """Let the target of some steps hold one value that is not a number."""
-    shown = loop._shown
+    batches = PairSet.batches
 
-    def spoil(data, schedule, seed, start, title):  # type: ignore[no-untyped-def]
-        for step, (degraded, target) in enumerate(shown(data, schedule, seed, start, title), start):
+    def spoil(data, count, batch, patch, seed, start, share):  # type: ignore[no-untyped-def]
+        for step, (degraded, target) in enumerate(batches(data, count, batch, patch, seed, start, share), start):
             if step in steps:
                 target[0, 0, 0, 0] = float("nan")
             yield degraded, target
 
-    monkeypatch.setattr(loop, "_shown", spoil)
+    monkeypatch.setattr(PairSet, "batches", spoil)
 
 
 def test_stopping_names_step_place_state_and_report(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-COMMAND = [sys.executable, "-m", "qdr.cli", "teach", "derain"]
+COMMAND = [sys.executable, "-m", "qdr.cli", "train", "derain", "fp32"]
 
 
 @pytest.mark.slow

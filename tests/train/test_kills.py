@@ -17,8 +17,8 @@ import pytest
 
 from qdr import config, paths
 from qdr.train.checkpoint import read_state
-from qdr.train.plan import Run
-from qdr.train.run import make, run_folder
+from qdr.train.plan import Run, run_folder
+from qdr.train.run import make
 
 STEPS, SAVE, KILLS = 400, 10, 10
 FP32 = Run("derain", "fp32", "FP32", "all", 0)

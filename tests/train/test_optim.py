@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, strategies as st
 
@@ -28,3 +29,19 @@ def test_each_parameter_is_in_one_group_with_its_own_rate(efm: EFM) -> None:
     set_learning_rate(optimizer, 0.5)
     assert [group["lr"] for group in optimizer.param_groups] == [5e-4, 5e-3, 5e-2]
     assert [group["weight_decay"] for group in optimizer.param_groups] == [1e-4, 0, 0]
+
+
+@pytest.mark.parametrize("bits", ["W8A8", "W4A4"])
+def test_steps_move_at_their_rate_however_small_their_gradients(efm: EFM, bits: str) -> None:
+    """An AdamW step moves a parameter by its learning rate, unless its gradient is not above eps."""
+    prepare(efm, bits, Recipe("", quantizer="lsq", observer="minmax"))
+    calibrate(efm, [torch.rand(1, 3, 16, 16)])
+    optimizer = make_optimizer(efm, balancer("fixed", 1, 1.0, 1), 1e-3, 0.0, 1e-2, 1e-1)
+    scales = [p for name, p in efm.named_parameters() if name.endswith("log_scale")]
+    before = [scale.detach().clone() for scale in scales]
+    (efm(torch.rand(1, 3, 16, 16)).square().mean() * 1e-6).backward()
+    optimizer.step()
+    for scale, old in zip(scales, before, strict=True):
+        assert scale.grad is not None
+        moved, reached = (scale - old).detach().abs(), scale.grad.abs() > 1e-13
+        assert torch.allclose(moved[reached], torch.tensor(1e-2), rtol=0.02)

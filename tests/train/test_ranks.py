@@ -18,8 +18,8 @@ from hypothesis import given, strategies as st
 from qdr import config, paths, ranks
 from qdr.data.loader import PairSet
 from qdr.errors import QdrError
-from qdr.train.plan import Run
-from qdr.train.run import make, run_folder
+from qdr.train.plan import Run, run_folder
+from qdr.train.run import make
 
 FP32 = Run("derain", "fp32", "FP32", "all", 0)
 STEPS = 24

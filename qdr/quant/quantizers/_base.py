@@ -55,8 +55,3 @@ class Quantizer(nn.Module):
 def pass_through(real: Tensor, quantized: Tensor) -> Tensor:
     """The value of `quantized` with the gradient of `real` (Bengio et al. 2013, arXiv 1308.3432)."""
     return real + (quantized - real).detach()
-
-
-def damp(x: Tensor, factor: float) -> Tensor:
-    """`x` with its gradient multiplied by `factor`."""
-    return x * factor + (x * (1 - factor)).detach()

@@ -1,7 +1,7 @@
 """LSQ+: a trained offset beside the trained step, for activations.
 
 Bhalgat et al., CVPR workshops 2020 (arXiv 2004.09576), eq. 4: x_hat = s * clamp(round((x - beta) / s), low, high) + beta.
-The offset starts at zero, its gradient is damped like the step's. Weights are LSQ's, as in the paper.
+The offset starts at zero. Weights are LSQ's, as in the paper.
 
 An offset is a zero point, and TensorRT's explicit quantization has none: models with it are measured as fake
 quantization only.
@@ -9,13 +9,11 @@ quantization only.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Size, Tensor, nn
 
 from qdr.quant.affine import quantize
-from qdr.quant.quantizers._base import Quantizer, damp
+from qdr.quant.quantizers._base import Quantizer
 from qdr.quant.quantizers.lsq import LSQ, fake_quantize
 
 
@@ -34,7 +32,7 @@ class StepAndOffset(Quantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         step = self.log_scale.exp().detach()
-        beta = (damp(self.offset, 1 / math.sqrt(x.numel() * self.high)) * step).to(x.dtype)
+        beta = self.offset * step
         return fake_quantize(x - beta, self.log_scale, self.low, self.high) + beta
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from qdr.evaluate.parity import GATE_MEAN_LEVEL, GATE_PSNR_DB
+from qdr.evaluate.gates import GATE_MEAN_LEVEL, GATE_PSNR_DB
 from qdr.evaluate.stats import Bootstrap, Interval, Values
 from qdr.report.compare.section import Change, Key, Section, telling
 from qdr.report.compare.sides import Side

@@ -14,7 +14,6 @@ from qdr.report.figures.error_growth import error_growth
 from qdr.report.figures.few_images import few_images
 from qdr.report.figures.gates import ldg_gates
 from qdr.report.figures.jetson import jetson_prediction
-from qdr.report.figures.makespan import makespan_figure
 from qdr.report.figures.peers import peers_figure
 from qdr.report.figures.recovery import recovery
 from qdr.report.figures.roofline import roofline
@@ -22,7 +21,6 @@ from qdr.report.figures.sensitivity import sensitivity
 from qdr.report.figures.speed import quality_latency
 from qdr.report.figures.training import tug_of_war
 from qdr.report.peers import find_peers
-from qdr.report.plan import read_plan
 from qdr.report.quality import Quality
 from qdr.report.style import save, use_style
 from qdr.report.tables.jetson import read_kernels
@@ -72,5 +70,8 @@ def write_speed(config: Config, results: Path, output: Path) -> None:
 
 def write_plan(config: Config, output: Path | None = None) -> None:
     """Draw the simulated schedule of a profile's training, where its steps were timed."""
+    from qdr.report.figures.makespan import makespan_figure  # both import torch, which the other figures do without
+    from qdr.report.plan import read_plan
+
     use_style()
     save(makespan_figure(read_plan(config)), (output or paths.figures(config.profile)) / "plan", "makespan")

@@ -27,7 +27,7 @@ def makespan_figure(plan: Plan) -> Figure:
     axis.margins(x=0.1, y=0.15)
     axis.set_xlabel("workers")
     axis.set_ylabel("hours to the end")
-    axis.set_title(f"{plan.profile}: {len(plan.matrix)} models; steps timed on: {plan.device}", fontsize=9)
+    axis.set_title(f"{plan.profile}: {len(plan.needs)} models; steps timed on: {plan.device}", fontsize=9)
     axis.legend(fontsize=8, frameon=False)
     figure.tight_layout()
     return figure

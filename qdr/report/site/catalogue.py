@@ -69,6 +69,7 @@ SECTIONS = (
             Piece("low-bit-scenes", "The same on held-out scenes", QUALITY, "tables", tables.low_bit_scenes, HOW_QUALITY),
             Piece("ablation", "Ablation", QUALITY, "tables", tables.ablation, HOW_QUALITY),
             Piece("ranking", "Ranking", QUALITY, "tables", tables.ranking, HOW_QUALITY),
+            Piece("packaged", "The packaged weights", ("packaged.csv",), "tables", tables.packaged, HOW_QUALITY),
             Piece("detection", "What a detector finds", DETECTION, "tables", tables.detection, HOW_DETECTION),
         ),
     ),

@@ -11,7 +11,7 @@ import numpy as np
 from qdr.bench.roofline import AGX64, MODES, NANO8, fps
 from qdr.evaluate.stats import Interval
 from qdr.report.detection import LABELS
-from qdr.report.load import LATENCY, load
+from qdr.report.load import LATENCY, int8_of, load
 from qdr.report.quality import FP32, INPUT, TASK_LABELS, Setting, set_label
 from qdr.report.site.parts import Claim, Findings, Given
 from qdr.report.tables.jetson import device_label, imported, read_kernels
@@ -86,7 +86,8 @@ def _timed(given: Given) -> list[Findings]:
     if not (given.folder / "latency.csv").is_file():
         return []
     frame = load(given.folder / "latency.csv", LATENCY)
-    frame = frame[(frame["model"] == "efm") & (frame["engine"] == "openvino") & (frame["precision"] == "int8")]
+    frame = frame[(frame["model"] == "efm") & (frame["engine"] == "openvino")]
+    frame = frame[frame["precision"] == int8_of(frame)]
     rows = [
         (f"{row['width']}x{row['height']}", f"{row['fps']:.0f} FPS", f"{row['median_ms']:.2f} ms (p90 {row['p90_ms']:.2f})")
         for row in frame.to_dict("records")

@@ -7,6 +7,7 @@ from qdr.report.site.parts import Given
 from qdr.report.tables import jetson, others, quality
 from qdr.report.tables.census import census_table
 from qdr.report.tables.detection import detection_table
+from qdr.report.tables.packaged import packaged_table
 from qdr.report.tables.peers import peers_table
 from qdr.report.tables.roofline import roofline_table
 from qdr.report.tables.table import Table
@@ -50,6 +51,12 @@ def ranking(given: Given) -> Table:
 def detection(given: Given) -> Table:
     """What a detector finds."""
     return detection_table(given.detection, given.stats, given.config.detect.resamples)
+
+
+def packaged(given: Given) -> Table | None:
+    """The weights that come with qdr."""
+    path = given.folder / "packaged.csv"
+    return packaged_table(path, given.stats) if path.is_file() else None
 
 
 def sensitivity(given: Given) -> Table:

@@ -18,6 +18,7 @@ from qdr.report.tables.conventions import conventions_table
 from qdr.report.tables.detection import detection_table
 from qdr.report.tables.jetson import jetson_table, prediction_table, read_kernels, target_table
 from qdr.report.tables.others import latency_table, parity_table, protocol_table, ranking_table, sensitivity_table
+from qdr.report.tables.packaged import packaged_table
 from qdr.report.tables.peers import peers_table
 from qdr.report.tables.quality import ablation_table, low_bit_table, main_table, summary_table
 from qdr.report.tables.roofline import roofline_table
@@ -37,7 +38,8 @@ PDF and PNG.
 | quality/low-bit-scenes | the same, held-out scenes | `qdr report tables` |
 | quality/ranking | quality.csv: all quantized methods | `qdr report tables` |
 | quality/sensitivity | sensitivity.csv | `qdr report tables` |
-| quality/parity | parity.csv | `qdr report tables` |
+| quality/packaged | packaged.csv: the weights that come with qdr | `qdr report tables` |
+| quality/parity | parity.csv, numerics.csv | `qdr report tables` |
 | quality/detection | detection.csv | `qdr report tables` |
 | quality/protocol | none: `qdr/metrics/protocol.py` | `qdr report tables` |
 | quality/conventions | none: a photograph with seeded noise | `qdr report tables` |
@@ -78,9 +80,12 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
     ]
     if (results / "detection.csv").is_file():  # results of before that stage have none
         tables.append(detection_table(Detection(results / "detection.csv"), stats, config.detect.resamples))
+    if (results / "packaged.csv").is_file():
+        tables.append(packaged_table(results / "packaged.csv", stats))
     tables += [parity_table(results / "parity.csv"), protocol_table(), conventions_table()]
     for table in tables:  # all are made before one is written: results that one of them refuses change none
-        table.write(output / "quality")
+        if table.rows:  # a profile without the models of a table has no such table
+            table.write(output / "quality")
     with replacing(output / "INDEX.md") as temporary:
         temporary.write_text(INDEX, encoding="utf-8")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from qdr.errors import QdrError
-from qdr.evaluate.parity import GATE_MEAN_LEVEL, GATE_PSNR_DB, level_gate
+from qdr.evaluate.gates import GATE_MEAN_LEVEL, GATE_PSNR_DB, level_gate
 from qdr.evaluate.stats import rank
 from qdr.metrics.protocol import PROTOCOLS
-from qdr.report.load import LATENCY, LATER, PARITY, SENSITIVITY, load, read_jetson
+from qdr.report.load import LATENCY, LATER, NUMERICS, PARITY, SENSITIVITY, load, read_jetson
 from qdr.report.quality import TASK_LABELS, Quality, label, span
 from qdr.report.tables.jetson import device_label, imported
 from qdr.report.tables.table import RULE, Table
@@ -18,22 +18,46 @@ from qdr.rows import read_json
 
 
 def parity_table(path: Path) -> Table:
-    """Engines against fake quantization, per task, method and engine."""
+    """Engines against fake quantization, per task, method and engine; engines that are wrong have dashes."""
     frame = load(path, PARITY)
-    header = ["Task", "Method", "Engine", "Images", "Mean Δ PSNR (dB)", "Largest (dB)", "Max level", "Mean level", "Gate"]
+    verdicts = path.with_name("numerics.csv")
+    judged = load(verdicts, NUMERICS) if verdicts.is_file() else None
+    wrong = judged[judged["verdict"] == "wrong"] if judged is not None else frame.iloc[:0]
+    header = [
+        "Task",
+        "Method",
+        "Bits",
+        "Engine",
+        "Images",
+        "Mean Δ PSNR (dB)",
+        "Largest (dB)",
+        "Max level",
+        "Mean level",
+        "Gate",
+    ]
     rows: list[list[str]] = []
     for task in TASK_LABELS:
         part = frame[frame["task"] == task]
         rows += [RULE] if rows and len(part) else []
-        for (method, engine), group in part.groupby(["method", "engine"], sort=False):
+        for (method, bits, engine), group in part.groupby(["method", "bits", "engine"], sort=False):
             mean, worst = group["delta_psnr_db"].mean(), group["delta_psnr_db"].abs().max()
             level, average = int(group["max_level"].max()), group["mean_level"].max()
             passed = abs(mean) <= GATE_PSNR_DB and average <= level_gate(str(method))
-            cells = [TASK_LABELS[task], label(str(method)), str(engine), str(len(group)), f"{mean:+.5f}", f"{worst:.5f}"]
+            cells = [TASK_LABELS[task], label(str(method)), str(bits), str(engine), str(len(group))]
+            cells += [f"{mean:+.5f}", f"{worst:.5f}"]
             rows.append([*cells, str(level), f"{average:.4f}", "pass" if passed else "FAIL"])
-    caption = "Parity of the W8A8 engines with the fake quantization of training, on their 8-bit output."
+        for row in wrong[wrong["task"] == task].to_dict("records"):
+            cells = [TASK_LABELS[task], label(str(row["method"])), str(row["bits"]), str(row["engine"])]
+            rows.append([*cells, *["—"] * 5, "wrong, not used"])
+    caption = "Parity of the engines with the fake quantization of training, on their 8-bit output."
     gate = f"Gate: |mean Δ PSNR| ≤ {GATE_PSNR_DB} dB and mean level ≤ {GATE_MEAN_LEVEL} on every image."
     notes = [gate, "Max level: of any pixel. Mean level: the largest over images."]
+    if len(wrong):
+        mean, high = wrong["mean_level"].max(), wrong["high_level"].max()
+        notes.append(
+            f"Wrong: it computes something else than the file says on this processor (up to {mean:.1f} grey levels off "
+            f"on average, {high:.0f} at the worst pixels of the file's probe)."
+        )
     if (frame["mean_level"] > GATE_MEAN_LEVEL).any():
         notes.append("Of networks that were not made for integer engines only the PSNR is gated (`qdr/evaluate/parity.py`).")
     return Table("parity", caption, header, rows, notes)
@@ -110,13 +134,25 @@ def latency_table(latency: Path, jetson: Path) -> Table:
             cells += [f"{row['fps']:.0f}", f"{speed:.2f}×", f"{row['peak_rss_mib']:.0f}"]
             cells += [f"{row['end_to_end_median_ms']:.2f}", f"{row['psnr_to_fp32_db']:.1f}"] if whole else []
             rows.append(([str(side)] if len(sides) > 1 else []) + cells)
-    record = read_jetson(jetson)
+    record, about = read_jetson(jetson), read_json(latency.with_suffix(".json"), cpu=str)
+    wrong = about.get("wrong", [])
+    for side in sides:
+        start = [str(side)] if len(sides) > 1 else []
+        empty = ["—"] * (len(header) - len(start) - 3)
+        rows += [[*start, case["model"], case["engine"], case["precision"], *empty] for case in wrong]
     rows.append(RULE)
     notes = ["Speed-up: over FP32 in the same engine, same run."]
     if whole:
         notes.append("End to end: the median from 8-bit image to 8-bit image; the other times are of the engine alone.")
         notes.append("PSNR to FP32: of the timed output to the FP32 model's, 100 dB where they are equal.")
-    first, cpu = frame.iloc[0], read_json(latency.with_suffix(".json"), cpu=str)["cpu"]
+    notes += [
+        f"{case['engine']} {case['precision']} of {case['model']}: not timed, since it computes something else than the "
+        f"file says on this processor ({case['why']})."
+        for case in wrong
+    ]
+    if (frame["precision"] == "int8-w7").any():
+        notes.append("int8-w7: weights in 7 bits (W7A8), which no processor's integer products overflow; int8: W8A8.")
+    first, cpu = frame.iloc[0], about["cpu"]
     start, missing = ([str(first["height"])] if len(sides) > 1 else []), ["—"] * (2 if whole else 0)
     if record["status"] == "built":
         for entry in record["rows"]:

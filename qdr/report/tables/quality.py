@@ -44,7 +44,10 @@ PARTS = (
     "- LDG: the EFM without gates, quantized with its own FP32 teacher. "
     "Each teacher has one seed: what - LDG changes is not separated from what another seed would."
 )
-ENDS = "WxAy: x-bit weights, y-bit activations; below 8 bits the image, the first and the last layer keep 8."
+ENDS = (
+    "WxAy: x-bit weights, y-bit activations; below 8 bits the image, the first and the last layer keep 8, in W7A8 no weight "
+    "does, so that no processor's integer products overflow."
+)
 FAKE = "No engine here executes activations of fewer than 8 bits: they are measured by fake quantization and named so."
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from qdr.methods import recipe
-from qdr.report.figures.speed import PRECISION
+from qdr.report.figures.speed import timed_as
 from qdr.report.load import LATENCY, load
 from qdr.report.quality import INPUT, Setting, Values, label, set_label
 from qdr.report.site.charts.look import axis, plain, say, shade
@@ -22,9 +22,10 @@ def front(given: Given) -> Chart | None:
     frame = load(given.folder / "latency.csv", LATENCY)
     frame = frame[(frame["engine"] == "openvino") & (frame["height"] == frame["height"].iloc[0])]
     timed = {(str(row["model"]), str(row["precision"])): row for row in frame.to_dict("records")}
+    precisions = timed_as(frame)
     panels, shown = [], []
     for task, split in given.quality.sets(given.kind):
-        points = _points(given, task, split, timed)
+        points = _points(given, task, split, timed, precisions)
         if points:
             shown += [setting for _, _, setting, _ in points]
             words = f"PSNR gain against latency, {set_label(task, split)}: " + "; ".join(text for *_, text in points)
@@ -47,11 +48,13 @@ def best(points: list[Point]) -> list[Point]:
     return [point for place, point in enumerate(ordered) if all(point[1] > other[1] for other in ordered[:place])]
 
 
-def _points(given: Given, task: str, split: str, timed: dict[tuple[str, str], Any]) -> list[Point]:
+def _points(
+    given: Given, task: str, split: str, timed: dict[tuple[str, str], Any], precisions: dict[str, str]
+) -> list[Point]:
     degraded = given.quality.values(task, split, "psnr", INPUT)
     points = []
-    for setting in given.quality.settings(task, tuple(PRECISION)):
-        row = timed.get((recipe(setting.method).model, PRECISION[setting.bits]))
+    for setting in given.quality.settings(task, tuple(precisions)):
+        row = timed.get((recipe(setting.method).model, precisions[setting.bits]))
         values = given.quality.values(task, split, "psnr", setting)
         if row is None or setting == INPUT or setting.images != "all" or not len(values):
             continue
@@ -61,7 +64,7 @@ def _points(given: Given, task: str, split: str, timed: dict[tuple[str, str], An
 
 
 def _words(given: Given, setting: Setting, values: Values, degraded: Values, row: dict[str, Any]) -> str:
-    name = say(label(setting.method) + (" INT8" if setting.bits == "W8A8" else ""))
+    name = say(label(setting.method) + ("" if setting.bits == "FP32" else " INT8"))
     gain = show(given.stats.difference(values, degraded), 2, sign=True)
     return f"{name}<br>PSNR {values.mean():.2f} dB, gain {gain}<br>{row['median_ms']:.2f} ms, p90 {row['p90_ms']:.2f} ms"
 
@@ -78,7 +81,7 @@ def _figure(points: list[Point]) -> dict[str, Any]:
         )
     ]
     for ms, gain, setting, text in points:
-        marker = {"size": 11, "color": shade(setting.method), "symbol": "circle" if setting.bits == "W8A8" else "square"}
+        marker = {"size": 11, "color": shade(setting.method), "symbol": "square" if setting.bits == "FP32" else "circle"}
         traces.append(go.Scatter(x=[ms], y=[round(gain, 4)], mode="markers", marker=marker, text=[text], hoverinfo="text"))
     widest = 1.1 * max(ms for ms, *_ in points)
     return plain(traces, xaxis=axis("median latency (ms)", range=[0, widest]), yaxis=axis("PSNR gain (dB)"))

@@ -1,0 +1,25 @@
+"""Trials on validation images, from which a profile's settings are chosen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+from qdr import paths
+from qdr.config import Config
+from qdr.rows import write_rows
+from qdr.train.plan import list_runs, run_folder
+from qdr.train.pool import make_all
+
+
+def search(config: Config) -> None:
+    """Train the profile's trials and write their PSNR on validation images to results/<profile>/search.csv."""
+    trials = [run for task in config.tasks for run in list_runs(config.search, task)]
+    make_all(config, trials)
+    rows = []
+    for run in trials:
+        last = (run_folder(run) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1]
+        about = {"profile": config.profile, "task": run.task, "method": run.method, "bits": run.bits, "images": run.images}
+        rows.append(about | {"seed": run.seed, "val_psnr": f"{json.loads(last)['val_psnr']:.4f}"})
+        shutil.rmtree(run_folder(run))
+    write_rows(paths.results(config.profile) / "search.csv", rows)
