@@ -70,7 +70,7 @@ def test_fixed_weight_ends_at_the_weighted_mean(a: float, b: float, weight: floa
     assert torch.allclose(model.x, torch.tensor((a - weight * b) / (a + weight * b)), atol=1e-4)
 
 
-@settings(max_examples=8)
+@settings(max_examples=3)
 @given(st.floats(0.05, 20), st.floats(0.05, 20))
 def test_uncertainty_weights_tend_to_the_inverse_losses(a: float, b: float) -> None:
     model, rule = Quadratic(a, b), balancer("uncertainty", 2, 1.0, 1)
@@ -139,7 +139,7 @@ def test_dwa_against_its_formula(first: float, second: float) -> None:
     assert np.allclose(rule.weights().numpy(), 2 * raw / raw.sum(), rtol=1e-5)
 
 
-@settings(max_examples=8)
+@settings(max_examples=3)
 @given(st.floats(0.2, 5), st.floats(0.2, 5))
 def test_gradnorm_equalizes_norms_of_losses_that_train_equally_fast(a: float, b: float) -> None:
     log = run(balancer("gradnorm", 2, 1.0, 1), Quadratic(a, b), 800, 0.0, 0.02)  # no progress: equal rates
