@@ -7,6 +7,7 @@ What a verb takes and does stands in `qdr.verbs`, a file per group; each imports
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -28,6 +29,8 @@ EXIT_CODES = """exit codes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb and return the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name may have what the terminal's encoding has not
     options, extra = parser().parse_known_args(arguments)
     if extra:
         options.parser.refuse(extra)
