@@ -59,7 +59,8 @@ class Objective(nn.Module):
         """Forward and backward of one batch ([n, 3, h, w] in [0, 1] each); returns what to log."""
         with torch.autocast(degraded.device.type, torch.bfloat16, enabled=bf16):
             losses, bottleneck = self.losses(model, degraded, target)
-        return self.balancer.backward(losses, bottleneck, model, step)
+        trained = nn.ModuleList([model, self.regressors]) if self.regressors else model
+        return self.balancer.backward(losses, bottleneck, trained, step)
 
     def losses(self, model: nn.Module, degraded: Tensor, target: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
         """The losses by name, the anchor first, and the bottleneck tensor where they meet."""

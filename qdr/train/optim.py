@@ -31,16 +31,29 @@ def learning_rate(step: int, steps: int, warmup: int) -> float:
 
 
 def make_optimizer(
-    model: nn.Module, objective: nn.Module, lr: float, weight_decay: float, lr_scales: float, lr_balance: float
+    model: nn.Module,
+    objective: nn.Module,
+    lr: float,
+    weight_decay: float,
+    lr_scales: float,
+    lr_balance: float,
+    lr_offsets: float = 1e-2,
 ) -> torch.optim.AdamW:
-    """AdamW over weights, the quantizers' parameters and the objective's own, a group each."""
+    """AdamW over the weights, the quantizers' scales and offsets, and the balancer's parameters, a group each.
+
+    The weights are the model's and those of the objective's regressors, which stand between features of different widths.
+    """
     quantizers = [m for m in model.modules() if isinstance(m, Quantizer)]
-    scales = {id(p): p for m in quantizers for p in m.parameters() if p.requires_grad}
-    fixed = {id(p) for m in quantizers for p in m.parameters()}
+    scales = {id(m.log_scale): m.log_scale for m in quantizers}
+    offsets = {id(p): p for m in quantizers for p in m.parameters() if id(p) not in scales}
+    regressors = {id(p): p for name, p in objective.named_parameters() if name.startswith("regressors.")}
+    weights = [p for p in model.parameters() if id(p) not in scales | offsets]
+    balance = [p for p in objective.parameters() if id(p) not in regressors]
     groups = [
-        {"params": [p for p in model.parameters() if id(p) not in fixed], "lr": lr, "weight_decay": weight_decay},
-        {"params": list(scales.values()), "lr": lr_scales, "weight_decay": 0.0, "eps": EPS_SCALES},
-        {"params": list(objective.parameters()), "lr": lr_balance, "weight_decay": 0.0},
+        {"params": [*weights, *regressors.values()], "lr": lr, "weight_decay": weight_decay},
+        {"params": [p for p in scales.values() if p.requires_grad], "lr": lr_scales, "weight_decay": 0.0, "eps": EPS_SCALES},
+        {"params": list(offsets.values()), "lr": lr_offsets, "weight_decay": 0.0, "eps": EPS_SCALES},
+        {"params": balance, "lr": lr_balance, "weight_decay": 0.0},
     ]
     groups = [group | {"base": group["lr"]} for group in groups if group["params"]]
     return torch.optim.AdamW(groups, fused=True)

@@ -140,9 +140,8 @@ def train_model(
         calibrate(prepare(model, run.bits, recipe), _calibration(data, config.quant.calibration))
     if not recipe.trains:
         return model, [{"step": 0} | ({"val_psnr": validate(model, validation)} if validation else {})]
-    optimizer = make_optimizer(
-        model, objective, schedule.lr, schedule.weight_decay, config.quant.lr_scales, config.distill.lr_balance
-    )
+    rates = config.quant.lr_scales, config.distill.lr_balance, config.quant.lr_offsets
+    optimizer = make_optimizer(model, objective, schedule.lr, schedule.weight_decay, *rates)
     return model, fit(model, objective, optimizer, data, validation, schedule, seed, progress, title)
 
 
