@@ -135,7 +135,7 @@ def train_model(
     """Calibrate and train `model` by the run's recipe; returns it with the logged metrics."""
     recipe = run.recipe
     schedule = config.fp32 if recipe.scratch else config.tune
-    objective = Objective(recipe, model, guide, config.distill.every)
+    objective = Objective(recipe, model, guide, config.distill.every, schedule.steps)
     if recipe.quantized:
         calibrate(prepare(model, run.bits, recipe), _calibration(data, config.quant.calibration))
     if not recipe.trains:
