@@ -7,6 +7,7 @@ What a verb takes and does stands in `qdr.verbs`, a file per group; each imports
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     threads wait for no others. Work is spread over processes instead (`qdr.processes`, `qdr.train.pool`).
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name may have what the terminal's encoding has not
     options, extra = parser().parse_known_args(arguments)
     if extra:
         options.parser.refuse(extra)
