@@ -238,26 +238,26 @@ class _Job:
         """The times of all frames in ticks of the stream, and how many frames its header promises beyond them."""
         with self._unfilled() as given:
             stream = given.streams.best("video")
-            times, reached, last = [], Fraction(0), Fraction(0)
+            times, reached = [], Fraction(0)
             for packet in _demuxed(self.av, given, list(given.streams)):
                 at = packet.dts if packet.pts is None else packet.pts
-                if at is None or not packet.size:
+                if at is None or not packet.size:  # empty: AVI's way to show the frame before longer
                     continue
-                end = (at + (packet.duration or 0)) * packet.time_base
-                reached = max(reached, end)
+                reached = max(reached, (at + (packet.duration or 0)) * packet.time_base)
                 if packet.stream.index == stream.index:
                     times.append(at)
-                    last = max(last, end)
-            rate = stream.average_rate or Fraction(24)
+            times.sort()
+            tag = next((value for name, value in stream.metadata.items() if name.upper() == "DURATION"), None)
+            step = sorted(b - a for a, b in pairwise(times))[len(times) // 2 - 1] * stream.time_base if len(times) > 1 else 1
+            end = times[-1] * stream.time_base + step if times else 0
             if stream.duration:
-                promised, slack = ((stream.start_time or 0) + stream.duration) * stream.time_base - last, 1.5 / rate
-            elif tag := next((value for name, value in stream.metadata.items() if name.upper() == "DURATION"), None):
+                missing = ((stream.start_time or 0) + stream.duration) * stream.time_base - end
+            elif tag is not None:
                 hours, minutes, seconds = tag.split(":")
-                promised = int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds) - last
-                slack = 1.5 / rate
-            else:
-                promised, slack = Fraction(given.duration or 0, self.av.time_base) - reached, 0.5
-            return sorted(times), round(promised * rate) if promised > slack else 0
+                missing = int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds) - end
+            else:  # the longest stream's
+                missing = min(Fraction(given.duration or 0, self.av.time_base) - time for time in (reached, end))
+            return times, round(missing / step) if missing > 1.5 * step else 0
 
     def _plan(self) -> _Plan:
         with self.av.open(str(self.source)) as given:

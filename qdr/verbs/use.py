@@ -201,9 +201,8 @@ def _show(source: Path, target: Path, outcome: Any) -> None:
     print(f"{target}: {outcome.restored} restored{skipped}")
     for path, frames, before, after in outcome.videos:
         ratio = f", {after / before:.2f} times" if before else ""
-        print(
-            f"{path}: {frames} frames; from one to the next {after:.2f} grey levels change, in the input {before:.2f}{ratio}"
-        )
+        change = f"; from one to the next {after:.2f} grey levels change, in the input {before:.2f}{ratio}"
+        print(f"{path}: {frames} frame{'s' + change if frames > 1 else ''}")
     if not outcome.exact:
         tell("note: this model sees the whole image, so tiles change its result (--tile none)")
     for paths, note in shared(outcome.notes):

@@ -53,7 +53,7 @@ def test_offsets_have_a_rate_of_their_own_and_regressors_that_of_weights(efm: EF
     objective = Objective(recipe, efm, EFM((16, 48), (1, 1)), 5)
     prepare(efm, "W8A8", recipe)
     calibrate(efm, [torch.rand(1, 3, 16, 16)])
-    groups = make_optimizer(efm, objective, 1e-3, 1e-4, 1e-2, 1e-1, 2e-2).param_groups
+    groups = make_optimizer(efm, objective, 1e-3, 1e-4, 1e-2, 1e-1, lr_offsets=2e-2).param_groups
     rates = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
     named = dict(efm.named_parameters()) | dict(objective.named_parameters())
     assert len(rates) == len(named)
