@@ -17,6 +17,7 @@ from PIL import Image
 
 from qdr import paths
 from qdr.cli import main
+from qdr.provenance import has_bf16
 from qdr.restore import jobs, pictures, video
 from qdr.restore.pictures import Picture, read
 from qdr.restore.restorer import Restorer
@@ -331,6 +332,8 @@ def test_a_folder_holds_videos_too(int8: Path, tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(("file", "precision"), [("fp32", "bf16"), ("fp32", None), ("int8", None), ("int8", "int8")])
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_engines_and_precisions(request: pytest.FixtureRequest, file: str, precision: str | None, engine: str) -> None:
+    if precision == "bf16" and not has_bf16():
+        pytest.skip("this processor has no bf16")
     if engine == "onnxruntime" and precision == "bf16":
         pytest.skip("OpenVINO only")
     with Restorer(model=request.getfixturevalue(file), engine=engine, precision=precision) as model:
