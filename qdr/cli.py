@@ -7,6 +7,7 @@ What a verb takes and does stands in `qdr.verbs`, a file per group; each imports
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -19,8 +20,8 @@ from qdr.verbs.parser import Front
 ABOUT = "Quantization-aware Distilled Restoration: benchmark suite and reference implementation."
 EXIT_CODES = """exit codes:
   0    done
-  1    done in part: some files of a folder could not be restored (they are named at the end),
-       or `qdr compare --fail-on` found what it was to fail on
+  1    done in part: some files could not be restored, were passed over or are not whole (they
+       are named at the end), or `qdr compare --fail-on` found what it was to fail on
   2    a mistake in the command, the input or the environment: one line on stderr says what and
        what to do (QDR_TRACEBACK=1 shows the traceback)
   130  interrupted by Ctrl-C (143: by SIGTERM): run the same command again to go on"""
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     threads wait for no others. Work is spread over processes instead (`qdr.processes`, `qdr.train.pool`).
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name may have what the terminal's encoding has not
     options, extra = parser().parse_known_args(arguments)
     if extra:
         options.parser.refuse(extra)

@@ -98,10 +98,13 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class QuantConfig:
-    """Calibration on this many images, and the learning rate of the log-scales in training."""
+    """Calibration on this many images, and the learning rates in training of the log-scales and of LSQ+'s offsets, these in
+    widths of the grid.
+    """
 
     calibration: int
     lr_scales: float
+    lr_offsets: float = 1e-2
 
 
 @dataclass(frozen=True)

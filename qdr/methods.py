@@ -36,6 +36,7 @@ class Recipe:
         distance: between student's and teacher's features.
         balance: how the losses are weighed.
         weight: of distillation; LMR reads it as the wanted share of the gradient at the bottleneck.
+        fade: the share of the steps over which the weight of distillation falls to 0, linearly; 0: it does not.
         teacher: the FP32 method it learns from; "self" is the one it starts from.
         labels: whether it sees clean targets; without them the teacher's output is the only target.
         tool: a published quantizer that takes the FP32 file instead ("onnxruntime", "nncf").
@@ -53,6 +54,7 @@ class Recipe:
     distance: str = "relative-l1"
     balance: str = "fixed"
     weight: float = 0.0
+    fade: float = 0.0
     teacher: str = "self"
     labels: bool = True
     tool: str = NONE

@@ -156,7 +156,9 @@ def replacing(target: Path) -> Iterator[Path]:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        holder = Path(
+            tempfile.mkdtemp(prefix=f".{target.name[:40]}.", dir=target.parent)
+        )  # a name may have 255 bytes already
     except OSError as error:
         raise _unwritable(target, error) from error
     try:
@@ -175,6 +177,19 @@ def replacing(target: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder, there or not yet, into which no file can be written.
+
+    Raises:
+        QdrError: with the system's reason.
+    """
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
 def _unwritable(target: Path, error: OSError) -> QdrError:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qdr import registry
-from qdr.distill.distances import DISTANCES
+from qdr.distill.distances import DECODED, DISTANCES
 from qdr.distill.points import PLACES
 from qdr.errors import QdrError
 from qdr.export.published import TOOLS
@@ -22,7 +22,7 @@ def test_every_name_in_the_catalogue_exists() -> None:
         assert found.observer in OBSERVERS, name
         assert found.weight_observer in WEIGHT_OBSERVERS, name
         assert found.balance in registry.names("qdr.distill.balancers"), name
-        assert found.distance in DISTANCES, name
+        assert found.distance in (*DISTANCES, DECODED), name
         assert set(found.places) <= set(PLACES), name
         assert found.tool in (NONE, *TOOLS), name
         assert colour(name).startswith("#")
@@ -34,7 +34,7 @@ def test_every_part_is_used_by_a_method() -> None:
         "quantizer": registry.names("qdr.quant.quantizers"),
         "balance": registry.names("qdr.distill.balancers"),
         "observer": OBSERVERS,
-        "distance": DISTANCES,
+        "distance": [*DISTANCES, DECODED],
         "tool": TOOLS,
     }.items():
         assert set(names) <= {getattr(method, key) for method in methods}, key

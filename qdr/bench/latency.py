@@ -165,7 +165,8 @@ def census_rows(case: Case) -> list[dict[str, Any]]:
 
 
 def _precisions(fp32: str, int8: str, bf16: bool) -> list[tuple[str, str]]:
-    return [("fp32", fp32), *([("bf16", fp32)] if bf16 else []), ("int8", int8)]
+    """bf16 only where the processor has it: elsewhere the engine computes FP32 under that name."""
+    return [("fp32", fp32), *([("bf16", fp32)] if bf16 and provenance.has_bf16() else []), ("int8", int8)]
 
 
 def _about(case: Case) -> str:

@@ -2,13 +2,14 @@
 
 Five formats are read and no other is tried: of the forty that Pillow knows, some start a program (PostScript starts
 Ghostscript), and a suffix says nothing about the content. The limit is Pillow's own, above which it takes a file for a
-decompression bomb: 2 x 89,478,485 pixels, or 512 MiB once they are RGB. Decoders raise many kinds of errors, which have no
-common base; whatever one raises becomes one line that names the file.
+decompression bomb: 2 x 89,478,485 pixels, or 512 MiB once they are RGB; the variable QDR_MAX_PIXELS sets another. Decoders
+raise many kinds of errors, which have no common base; whatever one raises becomes one line that names the file.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from qdr.errors import QdrError
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 MAX_PIXELS = 2 * 89_478_485
+_TOO_LARGE = "cut it into parts, or set QDR_MAX_PIXELS to as many if you mean it"
 _EIGHT = ("1", "L", "P", "RGB", "YCbCr", "RGBX")  # Pillow's modes that RGB of 8 bits holds whole
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it tells what it raises besides
 
@@ -46,23 +48,36 @@ def decoding(path: Path, kind: str, remedy: str) -> Iterator[None]:
     except QdrError:
         raise
     except (Image.DecompressionBombError, MemoryError) as error:
-        raise QdrError(f"{path} holds too many pixels ({error}): cut it into parts") from error
+        raise QdrError(f"{path} holds too many pixels ({error}): {_TOO_LARGE}") from error
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise QdrError(f"{path} cannot be read as {kind} ({reason}): {remedy}") from error
+
+
+def max_pixels() -> int:
+    """How many pixels a picture may have.
+
+    Raises:
+        QdrError: when QDR_MAX_PIXELS is no positive integer.
+    """
+    given = os.environ.get("QDR_MAX_PIXELS", str(MAX_PIXELS))
+    if not given.isdecimal() or int(given) < 1:
+        raise QdrError(f"QDR_MAX_PIXELS must be a number of pixels, got {given!r}")
+    return int(given)
 
 
 def check_size(path: Path, width: int, height: int) -> None:
     """Refuse a picture without pixels, or with more than are read."""
     if width < 1 or height < 1:
         raise QdrError(f"{path} is {width}x{height} pixels: it holds no picture")
-    if width * height > MAX_PIXELS:
-        raise QdrError(f"{path} holds too many pixels ({width}x{height}, the limit is {MAX_PIXELS}): cut it into parts")
+    if width * height > (limit := max_pixels()):
+        raise QdrError(f"{path} holds too many pixels ({width}x{height}, the limit is {limit}): {_TOO_LARGE}")
 
 
 @contextmanager
 def opened(path: Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
     """A picture file with its header read and checked; pixels are decoded when they are asked for. Use inside `decoding`."""
+    Image.MAX_IMAGE_PIXELS = -(-max_pixels() // 2)  # Pillow refuses twice as many
     with Image.open(path, formats=formats) as image:
         check_size(path, *image.size)
         yield image

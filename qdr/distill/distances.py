@@ -1,7 +1,9 @@
 """Distances between a student's features and its teacher's, [n, c, h, w] each; a scalar >= 0, 0 for equal features.
 
 The teacher gets no gradient. Relative L1 is the default of Decoder-Free Distillation (READING: the paper's distance was
-not at hand): dividing by the teacher's mean magnitude makes one weight mean the same at every place and depth.
+not at hand): dividing by the teacher's mean magnitude makes one weight mean the same at every place and depth. Its gradient
+has the same size at any distance: near the end, where a student on its grid cannot come nearer, it is rounding noise at full
+strength. That of `dead-zone` and `decoded` vanishes with the distance.
 """
 
 from __future__ import annotations
@@ -59,6 +61,31 @@ def spectral(student: Tensor, teacher: Tensor) -> Tensor:
     return difference / size
 
 
+def dead_zone(student: Tensor, teacher: Tensor) -> Tensor:
+    """`mean (max(|s - t| - step / 2, 0) / deviation)^2`: squares on standardized channels, from half a step on.
+
+    `step` is that of the grid on which the student's features lie, 0 where they lie on none: a value on the grid that is
+    nearest to the teacher's has no gradient. The deviation is that of the teacher's channel over the batch, at least a tenth
+    of the mean one, so that channels that hardly vary do not rule. LMR, which gives every gradient the same size, would
+    undo it: weigh it by `fixed`.
+    """
+    _, step = getattr(student, "grid", (None, torch.zeros(())))
+    deviation = teacher.std(dim=(0, 2, 3), keepdim=True)
+    beyond = F.relu((student - teacher).abs() - step / 2)
+    return (beyond / deviation.clamp(min=0.1 * float(deviation.mean()) + _TINY)).square().mean()
+
+
+def decoded(restored: Tensor, answer: Tensor, degraded: Tensor) -> Tensor:
+    """`mean (y - y_t)^2 / mean (y_t - x)^2`: the error of features as the teacher's decoder shows it.
+
+    y is what the teacher makes of the degraded image x with the student's features in place of its own, y_t its answer.
+    Only the features get a gradient; the decoder is the measure, and is not distilled. Named as a distance, it needs the
+    networks: `qdr.train.objective` computes y.
+    """
+    return (restored - answer).square().mean() / (answer - degraded).square().mean().clamp(min=_TINY)
+
+
+DECODED = "decoded"
 DISTANCES: dict[str, Distance] = {
     "l1": l1,
     "relative-l1": relative_l1,
@@ -66,4 +93,5 @@ DISTANCES: dict[str, Distance] = {
     "cosine": cosine,
     "attention": attention,
     "spectral": spectral,
+    "dead-zone": dead_zone,
 }

@@ -95,3 +95,18 @@ def run_to(model: nn.Module, names: list[str], image: Tensor) -> dict[str, Tenso
         for hook in hooks:
             hook.remove()
     return found
+
+
+def run_from(model: nn.Module, features: dict[str, Tensor], image: Tensor) -> Tensor:
+    """The output of `model` on `image` with the outputs of the named modules replaced."""
+
+    def replace(name: str) -> Callable[..., Tensor]:
+        return lambda *_: features[name]
+
+    hooks = [model.get_submodule(name).register_forward_hook(replace(name)) for name in features]
+    try:
+        restored: Tensor = model(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return restored

@@ -55,7 +55,7 @@ class ActivationQuantizer(nn.Module):
         if self.unsigned and min(float(sample.amin()) for sample in self.seen) >= 0:
             self.quantizer.low, self.quantizer.high = 0, 2**self.bits - 1
         scale = OBSERVERS[self.observer](self.seen, self.quantizer.low, self.quantizer.high)
-        self.quantizer.start(scale)
+        self.quantizer.calibrate(self.seen, scale)
         self.forget()
         self.mode = "quantize"
 

@@ -2,7 +2,8 @@
 
 A network made for integer engines marks its 8-bit tensors itself with `QuantPoint`s, and `prepare` puts a quantizer at
 each. Any other network, unmodified, gets one in front of each convolution: every input of a convolution is then on a grid,
-and what lies between (normalization, gates) stays in FP32.
+and what lies between (normalization, gates) stays in FP32. A batch normalization right after a convolution, in one
+`nn.Sequential` with it, is folded into it first: the quantized weights are then those that an engine multiplies by.
 
 `calibrate` runs images through the network once: the observers see the values, and the pass also finds which quantizer
 feeds which convolution, by tensor identity. A convolution that no quantizer feeds is an error, because an engine would
@@ -12,6 +13,7 @@ run it in FP32 unnoticed.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +21,14 @@ from torch import Tensor, nn
 from qdr.errors import QdrError
 from qdr.methods import Recipe
 from qdr.models.blocks import QuantPoint
+from qdr.models.peers.norm import BatchNorm
 from qdr.quant.layers import ActivationQuantizer, Mode, QuantConv2d
 from qdr.quant.policy import FLOAT, decide
 
 
 def prepare(model: nn.Module, scheme: str, recipe: Recipe) -> nn.Module:
     """Insert quantized layers into `model`, in place, by the scheme's rules and the recipe's quantizer. Returns `model`."""
+    fold(model)
     marked = any(isinstance(module, QuantPoint) for module in model.modules())
     for name, module in list(model.named_modules()):
         rule = decide(name, scheme)
@@ -36,6 +40,20 @@ def prepare(model: nn.Module, scheme: str, recipe: Recipe) -> nn.Module:
             conv = QuantConv2d(module, recipe.quantizer, rule.weights, recipe.weight_observer, channelwise)
             _replace(model, name, conv if marked else nn.Sequential(point, conv))
     return model
+
+
+def fold(model: nn.Module) -> None:
+    """Multiply batch normalizations, with their running statistics, into the convolutions before them, in place."""
+    for chain in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
+        for i, (conv, norm) in enumerate(pairwise(chain)):
+            if not isinstance(conv, nn.Conv2d) or not isinstance(norm, BatchNorm | nn.BatchNorm2d):
+                continue
+            with torch.no_grad():
+                mean, gain, shift = _affine(norm)
+                bias = torch.zeros_like(mean) if conv.bias is None else conv.bias
+                conv.bias = nn.Parameter((bias - mean) * gain + shift)
+                conv.weight.mul_(gain.reshape(-1, 1, 1, 1))
+            chain[i + 1] = nn.Identity()
 
 
 def calibrate(model: nn.Module, images: Iterable[Tensor]) -> None:
@@ -101,3 +119,14 @@ def thaw(model: nn.Module, mode: Mode = "quantize") -> None:
 def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
     parent, _, leaf = name.rpartition(".")
     setattr(model.get_submodule(parent), leaf, module)
+
+
+def _affine(norm: BatchNorm | nn.BatchNorm2d) -> tuple[Tensor, Tensor, Tensor]:
+    """A normalization in evaluation, (x - mean) * gain + shift, [c] each."""
+    if isinstance(norm, BatchNorm):
+        return norm.mean.flatten(), (norm.weight / norm.deviation).flatten(), norm.bias.flatten()
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    deviation = (norm.running_var + norm.eps).sqrt()
+    gain, shift = (norm.weight, norm.bias) if norm.affine else (torch.ones_like(deviation), torch.zeros_like(deviation))
+    return norm.running_mean, gain / deviation, shift

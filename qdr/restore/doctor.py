@@ -30,7 +30,8 @@ def examine(files: list[Path], threads: int) -> Verdicts:
         if any(node.op_type == QUANTIZE for node in read_onnx(path).graph.node):
             cases = [(engine, "int8") for engine in ORDER]
         else:
-            cases = [("openvino", "fp32"), ("onnxruntime", "fp32"), ("openvino", "bf16")]
+            cases = [("openvino", "fp32"), ("onnxruntime", "fp32")]
+            cases += [("openvino", "bf16")] if provenance.has_bf16() else []
         found += [(path, verify(path, engine, precision, threads, again=True)) for engine, precision in cases]
     return found
 

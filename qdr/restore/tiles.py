@@ -67,10 +67,14 @@ def tiling(needs: Footprint, tile: str, fixed: int | None = None) -> Tiling:
     """
     multiple = math.lcm(MULTIPLE, needs.stride)
     halo = _up(POOLED_HALO if needs.reach is None else needs.reach, multiple)
-    smallest = 2 * halo + multiple
+    smallest = max(4 * halo, multiple)  # below, every pixel is computed more than four times
     if fixed is not None:
         if tile not in ("auto", str(fixed)):
             raise QdrError(f"--tile {tile}: this engine was built for tiles of {fixed}: leave --tile out")
+        if fixed <= 2 * halo:
+            raise QdrError(
+                f"this engine was built for tiles of {fixed}, but the model looks {halo} pixels far: build a larger one"
+            )
         return Tiling(multiple, halo, fixed, fixed=True)
     if tile == "none":
         return Tiling(multiple, halo, None)
@@ -81,7 +85,8 @@ def tiling(needs: Footprint, tile: str, fixed: int | None = None) -> Tiling:
         raise QdrError(f"--tile must be auto, none or a side in pixels, got {tile!r}")
     if int(tile) < smallest:
         raise QdrError(
-            f"--tile {tile} is too small: this model looks {needs.reach or halo} pixels far, take {smallest} or more"
+            f"--tile {tile} is too small: this model looks {needs.reach or halo} pixels far, and the borders of a tile are "
+            f"computed for nothing; take {smallest} or more"
         )
     return Tiling(multiple, halo, int(tile) // multiple * multiple)
 
@@ -100,12 +105,18 @@ def cuts(length: int, side: int, halo: int) -> list[Cut]:
     return [Cut(start, side, first, last) for start, first, last in zip(starts, firsts, lasts, strict=True)]
 
 
+def is_cut(how: Tiling, height: int, width: int) -> bool:
+    """Whether an image of this size is cut into several tiles."""
+    tall, wide = _up(height, how.multiple), _up(width, how.multiple)
+    return how.side is not None and max(tall, wide) > how.side and (how.fixed or tall * wide > how.whole)
+
+
 def restore_pixels(session: Runs, pixels: Pixels, how: Tiling, advance: Callable[[float], None] | None = None) -> Pixels:
     """Restore an image of any size; same shape and type as `pixels`. `advance` is told the share done, in (0, 1]."""
     height, width = pixels.shape[:2]
     tall, wide = (_up(length, how.multiple) for length in (height, width))
     side = how.side
-    if side is None or (not how.fixed and tall * wide <= how.whole):
+    if side is None or not (how.fixed or is_cut(how, height, width)):
         rows, columns = cuts(tall, tall, 0), cuts(wide, wide, 0)
     else:
         least = side if how.fixed else 0

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdr.errors import QdrError, check_choice
+from qdr.provenance import has_bf16
 
 if TYPE_CHECKING:
     from qdr.runtimes.census import Layer
@@ -84,6 +85,8 @@ def open_session(engine: str, path: Path, precision: str = "fp32", threads: int 
         raise QdrError(f"{path} does not exist: export it first (`dvc repro export`)")
     if precision == "bf16" and engine != "openvino":
         raise QdrError(f"{engine} has no bf16 mode: use openvino")
+    if precision == "bf16" and not has_bf16():
+        raise QdrError("this processor has no bf16 instructions: use fp32")
     if engine == "openvino":
         from qdr.runtimes.openvino import OpenVinoSession
 

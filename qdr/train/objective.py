@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from qdr.distill.balancers import Log, balancer
-from qdr.distill.distances import DISTANCES, l1
-from qdr.distill.points import BOTTLENECK, OUTPUT, Taps, modules_at, run_to
+from qdr.distill.distances import DECODED, DISTANCES, decoded, l1
+from qdr.distill.points import BOTTLENECK, OUTPUT, Taps, modules_at, run_from, run_to
 from qdr.errors import QdrError, check_choice
 from qdr.methods import Recipe
 
@@ -30,21 +30,23 @@ class Objective(nn.Module):
         student: the network to be trained.
         teacher: FP32 network, needed where the recipe has places.
         every: steps between two measurements of the gradients at the bottleneck.
+        steps: of the run, for a recipe whose distillation fades out.
     """
 
-    def __init__(self, recipe: Recipe, student: nn.Module, teacher: nn.Module | None, every: int) -> None:
+    def __init__(self, recipe: Recipe, student: nn.Module, teacher: nn.Module | None, every: int, steps: int = 1) -> None:
         super().__init__()
+        self._end = recipe.fade * steps
         self.recipe = recipe
         self.balancer = balancer(recipe.balance, len(recipe.places) + recipe.labels, recipe.weight, every)
         self.regressors = nn.ModuleDict()
-        check_choice("distance", recipe.distance, DISTANCES)
-        self._distance = DISTANCES[recipe.distance]
+        check_choice("distance", recipe.distance, [*DISTANCES, DECODED])
+        self._distance = DISTANCES.get(recipe.distance)
         self._taps: dict[str, list[tuple[str, str]]] = {}
         self._bottleneck: list[str] = []
         self._teacher: tuple[nn.Module, ...] = ()  # a tuple: its weights belong to no optimizer and no checkpoint
         if recipe.places:
             assert teacher is not None
-            self._teacher = (teacher.eval(),)
+            self._teacher = (teacher.eval().requires_grad_(False),)
             self._bottleneck = modules_at(student, BOTTLENECK)
             for place in recipe.places:
                 self._taps[place] = _pairs(modules_at(student, place), modules_at(teacher, place), place)
@@ -57,9 +59,11 @@ class Objective(nn.Module):
 
     def backward(self, model: nn.Module, degraded: Tensor, target: Tensor, step: int, bf16: bool) -> Log:
         """Forward and backward of one batch ([n, 3, h, w] in [0, 1] each); returns what to log."""
+        self.balancer.fade = max(0.0, 1 - step / self._end) if self._end else 1.0
         with torch.autocast(degraded.device.type, torch.bfloat16, enabled=bf16):
             losses, bottleneck = self.losses(model, degraded, target)
-        return self.balancer.backward(losses, bottleneck, model, step)
+        trained = nn.ModuleList([model, self.regressors]) if self.regressors else model
+        return self.balancer.backward(losses, bottleneck, trained, step)
 
     def losses(self, model: nn.Module, degraded: Tensor, target: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
         """The losses by name, the anchor first, and the bottleneck tensor where they meet."""
@@ -67,11 +71,16 @@ class Objective(nn.Module):
         with Taps(model, list(dict.fromkeys(names))) as taps:
             restored = model(degraded).float()
         losses = {RECONSTRUCTION: l1(restored, target)} if self.recipe.labels else {}
+        if self.balancer.fade == 0 and self.recipe.labels:
+            return losses, None
         known, answer = self._ask(degraded)
         for place, pairs in self._taps.items():
             if place == OUTPUT:
                 assert answer is not None
                 losses[place] = l1(restored, answer)
+            elif self._distance is None:
+                assert answer is not None
+                losses[place] = self._decode({t: taps.features[m] for m, t in pairs}, degraded, answer)
             else:
                 losses[place] = torch.stack([self._compare(taps.features[m], known[t], t) for m, t in pairs]).mean()
         return losses, taps.features[self._bottleneck[0]] if self._bottleneck else None
@@ -83,17 +92,26 @@ class Objective(nn.Module):
             return {}, None
         (teacher,) = self._teacher
         with torch.no_grad():
-            if OUTPUT not in self._taps:
+            if OUTPUT not in self._taps and self._distance is not None:
                 return run_to(teacher, names, degraded), None
             with Taps(teacher, names) as taps:
                 answer = teacher(degraded).float()
         return taps.features, answer
 
     def _compare(self, mine: Tensor, theirs: Tensor, name: str) -> Tensor:
+        assert self._distance is not None
+        return self._distance(self._fitted(mine, name).float(), theirs.float())
+
+    def _decode(self, features: dict[str, Tensor], degraded: Tensor, answer: Tensor) -> Tensor:
+        (teacher,) = self._teacher
+        fitted = {name: self._fitted(feature, name) for name, feature in features.items()}
+        return decoded(run_from(teacher, fitted, degraded).float(), answer, degraded)
+
+    def _fitted(self, feature: Tensor, name: str) -> Tensor:
+        """A student's feature in the teacher's width."""
         key = name.replace(".", "_")
-        if key in self.regressors:
-            mine = self.regressors[key](mine)
-        return self._distance(mine.float(), theirs.float())
+        fitted: Tensor = self.regressors[key](feature) if key in self.regressors else feature
+        return fitted
 
     def _fit_widths(self, student: nn.Module, teacher: nn.Module) -> None:
         """Where the teacher has more or fewer channels, a trained 1x1 convolution stands between (FitNets)."""

@@ -39,21 +39,27 @@ def make_optimizer(
     lr_scales: float,
     lr_balance: float,
     muon: float = 0.0,
+    lr_offsets: float = 1e-2,
 ) -> torch.optim.AdamW:
-    """AdamW over weights, the quantizers' parameters and the objective's own, a group each.
+    """AdamW over the weights, the quantizers' scales and offsets, and the balancer's parameters, a group each.
 
+    The weights are the model's and those of the objective's regressors, which stand between features of different widths.
     With a learning rate `muon` above 0 the weights of layers between many channels take Muon's steps (`qdr.train.muon`).
     """
     quantizers = [m for m in model.modules() if isinstance(m, Quantizer)]
-    scales = {id(p): p for m in quantizers for p in m.parameters() if p.requires_grad}
-    fixed = {id(p) for m in quantizers for p in m.parameters()}
-    weights = [p for p in model.parameters() if id(p) not in fixed]
-    matrices = {id(p) for p in weights if muon and is_matrix(p)}
+    scales = {id(m.log_scale): m.log_scale for m in quantizers}
+    offsets = {id(p): p for m in quantizers for p in m.parameters() if id(p) not in scales}
+    regressors = {id(p): p for name, p in objective.named_parameters() if name.startswith("regressors.")}
+    weights = [p for p in model.parameters() if id(p) not in scales | offsets]
+    matrices = {id(p): p for p in weights if muon and is_matrix(p)}
+    vectors = [p for p in weights if id(p) not in matrices]
+    balance = [p for p in objective.parameters() if id(p) not in regressors]
     groups = [
-        {"params": [p for p in weights if id(p) not in matrices], "lr": lr, "weight_decay": weight_decay},
-        {"params": [p for p in weights if id(p) in matrices], "lr": muon, "weight_decay": weight_decay, "matrices": True},
-        {"params": list(scales.values()), "lr": lr_scales, "weight_decay": 0.0, "eps": EPS_SCALES},
-        {"params": list(objective.parameters()), "lr": lr_balance, "weight_decay": 0.0},
+        {"params": [*vectors, *regressors.values()], "lr": lr, "weight_decay": weight_decay},
+        {"params": list(matrices.values()), "lr": muon, "weight_decay": weight_decay, "matrices": True},
+        {"params": [p for p in scales.values() if p.requires_grad], "lr": lr_scales, "weight_decay": 0.0, "eps": EPS_SCALES},
+        {"params": list(offsets.values()), "lr": lr_offsets, "weight_decay": 0.0, "eps": EPS_SCALES},
+        {"params": balance, "lr": lr_balance, "weight_decay": 0.0},
     ]
     groups = [group | {"base": group["lr"]} for group in groups if group["params"]]
     return (Muon if matrices else torch.optim.AdamW)(groups, fused=True)

@@ -101,13 +101,13 @@ def train_model(
     """Calibrate and train `model` by the run's recipe; returns it with the logged metrics."""
     recipe = run.recipe
     schedule = config.fp32 if recipe.scratch else config.tune
-    objective = Objective(recipe, model, guide, config.distill.every)
+    objective = Objective(recipe, model, guide, config.distill.every, schedule.steps)
     if recipe.quantized:
         calibrate(prepare(model, run.bits, recipe), _calibration(data, config.quant.calibration))
     if not recipe.trains:
         return model, [{"step": 0} | ({"val_psnr": validate(model, validation)} if validation else {})]
-    rates = (schedule.lr, schedule.weight_decay, config.quant.lr_scales, config.distill.lr_balance, schedule.muon)
-    optimizer = make_optimizer(model, objective, *rates)
+    own = config.quant.lr_scales, config.distill.lr_balance, schedule.muon, config.quant.lr_offsets
+    optimizer = make_optimizer(model, objective, schedule.lr, schedule.weight_decay, *own)
     return model, fit(model, objective, optimizer, data, validation, schedule, seed, progress, partial(show, run.title))
 
 

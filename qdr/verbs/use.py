@@ -11,6 +11,7 @@ from typing import Any
 from qdr.verbs.parser import Front, Parser, print_json
 
 SHELLS = ("bash", "zsh", "tcsh")
+_NAMED = 10  # files of one reason that are named on a terminal; --json names all
 
 
 def declare(front: Front) -> None:
@@ -22,7 +23,7 @@ def declare(front: Front) -> None:
             _restore,
             "restore a picture, a folder of pictures or a video",
             examples="qdr restore rainy.jpg clean.png --task derain\n"
-            "qdr restore photos/ restored/ --task lowlight    # resumes; --force does all again\n"
+            "qdr restore photos/ restored/ --task lowlight    # pictures and videos; resumes; --force does all again\n"
             "qdr restore rainy.png clean.png --model student.onnx --engine onnxruntime\n"
             "qdr restore photos/ restored/ --task denoise --json",
         )
@@ -145,17 +146,80 @@ def _restore(options: argparse.Namespace) -> int:
     def open_model() -> Restorer:
         return Restorer(options.task, options.model, options.engine, options.precision, options.tile, options.threads)
 
-    outcome = restore(options.source, options.target, open_model, options.force)
+    made_by = _made_by(options)
+    outcome = restore(options.source, options.target, open_model, options.force, made_by)
     if options.json:
-        failed = [{"file": path, "reason": reason} for path, reason in outcome.failed]
-        print_json({"target": options.target} | vars(outcome) | {"failed": failed})
+        print_json({"target": options.target} | _as_json(outcome))
     else:
-        skipped = f", {outcome.skipped} already there (--force restores them again)" if outcome.skipped else ""
-        print(f"{options.target}: {outcome.restored} restored{skipped}")
+        _show(options.source, options.target, outcome)
+    return 0 if outcome.whole else 1
+
+
+def _made_by(options: argparse.Namespace) -> dict[str, Any]:
+    """What identifies the model of a restoration: its name, the checksum of its files, engine and precision as asked for."""
+    from hashlib import sha256
+
+    from qdr.restore import pretrained
+
+    files = [options.model] if options.model else sorted(pretrained.FOLDER.glob(f"{options.task or '?'}[-.]*"))
+    content = b"".join(sha256(path.read_bytes()).digest() for path in files if path.is_file() and path.suffix != ".md")
+    name = options.model.name if options.model else options.task
+    return {
+        "model": name,
+        "engine": options.engine,
+        "precision": options.precision,
+        "sha256": sha256(content).hexdigest()[:16],
+    }
+
+
+def _as_json(outcome: Any) -> dict[str, Any]:
+    def files(rows: Any, *names: str) -> list[dict[str, Any]]:
+        return [dict(zip(("file", *names), row, strict=True)) for row in rows]
+
+    return dict(vars(outcome)) | {
+        "failed": files(outcome.failed, "reason"),
+        "foreign": files(outcome.foreign, "reason"),
+        "passed": files(outcome.passed, "reason"),
+        "notes": files(outcome.notes, "note"),
+        "videos": files(outcome.videos, "frames", "change_in", "change_out"),
+    }
+
+
+def _show(source: Path, target: Path, outcome: Any) -> None:
+    """The summary: what was done on stdout, all else on stderr, where files of one reason share a line."""
+
+    def tell(text: str) -> None:
+        print(f"qdr: {text}", file=sys.stderr)
+
+    def shared(rows: Any) -> list[tuple[str, str]]:
+        by_reason: dict[str, list[str]] = {}
+        for path, reason in rows:
+            by_reason.setdefault(reason, []).append(str(path))
+        return [(_listed(paths), reason) for reason, paths in by_reason.items()]
+
+    skipped = f", {outcome.skipped} already there (--force restores them again)" if outcome.skipped else ""
+    print(f"{target}: {outcome.restored} restored{skipped}")
+    for path, frames, before, after in outcome.videos:
+        ratio = f", {after / before:.2f} times" if before else ""
+        change = f"; from one to the next {after:.2f} grey levels change, in the input {before:.2f}{ratio}"
+        print(f"{path}: {frames} frame{'s' + change if frames > 1 else ''}")
     if not outcome.exact:
-        print("qdr: note: this model sees the whole image, so tiles change its result (--tile none)", file=sys.stderr)
+        tell("note: this model sees the whole image, so tiles change its result (--tile none)")
+    for paths, note in shared(outcome.notes):
+        tell(f"note: {paths}: {note}")
+    if outcome.left:
+        tell(f"note: no pictures or videos: {_listed([str(path) for path in outcome.left])}")
+    for paths, reason in shared(outcome.passed):
+        tell(f"passed over: {paths} {reason}")
+    for paths, reason in shared(outcome.foreign):
+        tell(f"left as they are: {paths}, {reason}: name another folder, or add --force to replace them")
     for _, reason in outcome.failed:
-        print(f"qdr: failed: {reason}", file=sys.stderr)
-    if outcome.failed:
-        print(f"qdr: {len(outcome.failed)} of {options.source} failed; the rest is done", file=sys.stderr)
-    return 1 if outcome.failed else 0
+        tell(f"failed: {reason}")
+    if not outcome.whole:
+        counts = {"failed": outcome.failed, "passed over": outcome.passed, "left as they are": outcome.foreign}
+        counted = [f"{len(rows)} {what}" for what, rows in counts.items() if rows]
+        tell(f"{source}: {', '.join(counted)}, {outcome.restored} restored")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

@@ -128,6 +128,17 @@ def test_without_prepared_images(settings: config.Config, project: Path) -> None
         photograph(settings, 64)
 
 
+@pytest.fixture(autouse=True)
+def with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cases as on a processor with bf16."""
+    monkeypatch.setattr("qdr.provenance.has_bf16", lambda: True)
+
+
+def test_without_bf16_nothing_is_timed_under_its_name(settings: config.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qdr.provenance.has_bf16", lambda: False)
+    assert {case.precision for case in cases(settings)} == {"fp32", "int8"}
+
+
 def test_the_networks_that_a_profile_lists_are_timed_too(project: Path) -> None:
     peers = config.load(config.profile_path("peers"))
     engines = project / "work" / "engines" / "derain"

@@ -33,7 +33,7 @@ class Chain(nn.Module):
 
 def prepared(model: nn.Module) -> nn.Module:
     torch.manual_seed(3)
-    prepare(model, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
+    prepare(model, "W8A8", Recipe("", quantizer="lsq", observer="minmax", weight_observer="minmax"))
     calibrate(model, [torch.rand(1, 3, 32, 32) for _ in range(2)])
     return model
 

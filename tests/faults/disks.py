@@ -68,6 +68,11 @@ def earlier_picture(place: Path) -> None:
     Image.new("RGB", (8, 8)).save(place / "out.png")
 
 
+def folder_of_one(place: Path) -> None:
+    (place / "in").mkdir()
+    Image.new("RGB", (8, 8)).save(place / "in" / "a.png")
+
+
 def serve(_: Path) -> None:
     """One answer of 3 MiB that does not say how long it is, on a port that `fetch` knows."""
     listener = socket.create_server(("127.0.0.1", 0))
@@ -158,6 +163,15 @@ FAULTS = [
         save_rows,
         f"rows.csv: Read-only file system; {FULL}",
         "nothing; the file before is whole",
+        disk="read-only",
+    ),
+    Fault(
+        "read-only-restored",
+        "a folder for restored pictures that cannot be written",
+        folder_of_one,
+        ("restore", "in", "out", "--task", "derain"),
+        f"out: Read-only file system; {FULL}",
+        "nothing; no picture is computed",
         disk="read-only",
     ),
     Fault(

@@ -25,10 +25,26 @@ DVC locks what a stage reads and writes (`.dvc/tmp/rwlock`): the second `dvc rep
 process that holds the lock, and changes nothing; the first goes on. Run it again when that is done. What a killed process
 left in the lock file DVC finds by its number and drops.
 
+## Done in part
+
+A job that restores what it can names the rest and ends with exit code 1 (`tests/restore/`):
+
+| injected | said |
+| --- | --- |
+| HEIC without its plug-in, GIF, raw files, other videos, no suffix in IN | `passed over: `, each with its remedy |
+| a link to a folder or to nothing in IN | `is a link to a folder, which is not followed`, `is a link to nothing` |
+| a damaged picture or video among others | `failed: ` with its line; the rest is restored |
+| a file of OUT by another model, from another input, or changed | `left as they are: ` with what made it |
+| an output that is an input of the same job | `is an input too, which is never overwritten` |
+| a video cut in the middle | `holds 13 of its 48 frames` |
+
+SIGTERM, Ctrl-C and SIGKILL leave whole files only, and of a video its whole segments in `OUT.part`, where the same command
+goes on.
+
 ## Limits
 
-- A picture has at most 178,956,970 pixels (512 MiB as RGB); a text file 64 MiB, YAML 1 MiB; an ONNX file 1 GiB; an archive
-  200 GiB, a million members, a hundred bytes for each byte of it, and 1 MiB of any header.
+- A picture has at most 178,956,970 pixels (512 MiB as RGB), or QDR_MAX_PIXELS; a text file 64 MiB, YAML 1 MiB; an
+  ONNX file 1 GiB; an archive 200 GiB, a million members, a hundred bytes for each byte of it, and 1 MiB of any header.
 - A process that is killed (SIGKILL, power) between two writes leaves a hidden folder `.<name>.*` beside what it wrote; it
   may be deleted. A folder is replaced in two steps: killed exactly between them, the old one is in that hidden folder.
 - Where a test may not mount a file system, full disks are limits on a file's size and read-only ones are permissions; the

@@ -59,6 +59,10 @@ def float_tiff(place: Path) -> None:
     tifffile.imwrite(place / "in.tif", np.zeros((8, 8), np.float32))
 
 
+def twelve_bits(place: Path) -> None:
+    tifffile.imwrite(place / "in.tif", np.zeros((8, 8), np.uint16), photometric="minisblack", bitspersample=12)
+
+
 def damaged(place: Path) -> None:
     """Sixteen bytes in the middle of the compressed pixels, the checksum of the chunk made to fit."""
     save("in.png", picture())(place)
@@ -145,7 +149,15 @@ FAULTS = [
         "a TIFF of 32-bit floats",
         float_tiff,
         ("restore", "in.tif", "out.tif", "--task", "derain"),
-        "in.tif has samples of mode F: convert it",
+        "in.tif has samples of 32-bit floats: convert it",
+        GONE,
+    ),
+    Fault(
+        "picture-twelve-bits",
+        "a TIFF of 12 bits per sample",
+        twelve_bits,
+        ("restore", "in.tif", "out.tif", "--task", "derain"),
+        "in.tif has samples of 12-bit numbers: convert it",
         GONE,
     ),
     Fault(

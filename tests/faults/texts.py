@@ -139,7 +139,7 @@ FAULTS = [
     Fault(
         "yaml-type",
         "params.yaml with `threads: many`",
-        text("params.yaml", lambda t: t.replace("threads: 2", "threads: many", 1)),
+        text("params.yaml", lambda t: t.replace("threads: 1", "threads: many", 1)),
         ("prepare", "derain"),
         "threads must be int, got 'many'",
     ),

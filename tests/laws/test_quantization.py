@@ -181,7 +181,20 @@ def test_lsqplus_learns_its_offset_from_clipped_values() -> None:
     quantizer(torch.tensor([100.0, 100.0, 0.3])).sum().backward()
     (offset,) = [p for n, p in quantizer.named_parameters() if n == "offset"]
     assert offset.grad is not None
-    assert float(offset.grad) == pytest.approx(2, rel=1e-5)
+    assert float(offset.grad) == pytest.approx(2 * 15, rel=1e-5)  # 15 steps are the width of the grid
+
+
+@pytest.mark.parametrize("shift", [0.0, -2.0, 3.0])
+def test_lsqplus_starts_at_the_step_and_offset_of_least_error(shift: float) -> None:
+    """Values in [shift, shift + 1]: a grid of 15 steps over that range, where LSQ's symmetric one has half or less."""
+    x = torch.rand(20000, generator=torch.Generator().manual_seed(0)) + shift
+    quantizer = quantizers.activations("lsqplus", -8, 7)
+    quantizer.calibrate([x], mse([x], -8, 7))
+    with torch.no_grad():
+        error = float((quantizer(x) - x).square().mean())
+        symmetric = float((quantize(x, mse([x], -8, 7), -8, 7) * mse([x], -8, 7) - x).square().mean())
+    assert error < 1.2 * (1 / 15) ** 2 / 12
+    assert error < 0.35 * symmetric
 
 
 @given(st.integers(0, 2**31))

@@ -182,6 +182,16 @@ def test_batch_normalization_is_torchs() -> None:
     assert torch.allclose(ours.eval()(x), theirs.eval()(x), atol=2e-2)
 
 
+def test_batch_normalization_averages_variances() -> None:
+    """Of batches of deviation 1 and 7 in turn it is 5; the mean of the deviations would be 4."""
+    ours, theirs = BatchNorm(1), nn.BatchNorm2d(1)
+    x = torch.randn(64, 1, 8, 8)
+    for i in range(400):
+        for norm in (ours, theirs):
+            norm((x - x.mean()) / x.std() * (7 if i % 2 else 1))
+    assert float(ours.deviation) == pytest.approx(float(theirs.running_var.sqrt()), rel=1e-3)
+
+
 def test_the_stages_of_prenet_share_weights_and_pass_on_a_state() -> None:
     model, image = network("prenet").eval(), torch.rand(1, 3, 16, 16)
     assert isinstance(model, PReNet)

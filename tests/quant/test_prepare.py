@@ -8,9 +8,10 @@ from qdr.errors import QdrError
 from qdr.methods import Recipe
 from qdr.models.blocks import QuantPoint
 from qdr.models.efm import EFM
+from qdr.models.peers.norm import BatchNorm
 from qdr.quant.layers import ActivationQuantizer, QuantConv2d
 from qdr.quant.policy import decide, describe
-from qdr.quant.prepare import calibrate, prepare
+from qdr.quant.prepare import calibrate, prepare, thaw
 
 
 def quantized(model: nn.Module, bits: str = "W8A8") -> nn.Module:
@@ -154,3 +155,25 @@ def test_observers_keep_as_much_of_many_images_as_of_few() -> None:
     assert min(float(sample.min()) for sample in point.seen) == -400
     point.settle()
     assert float(point.quantizer.scale(torch.empty(0)).detach()) == pytest.approx(500 / 127)
+
+
+@pytest.mark.parametrize("norm", [BatchNorm, nn.BatchNorm2d])
+def test_batch_normalization_is_folded_before_it_is_quantized(norm: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, bias=False), norm(16), nn.ReLU())
+    model.append(nn.Conv2d(16, 3, 1))
+    for _ in range(30):
+        model(torch.rand(4, 3, 16, 16))
+    nn.init.uniform_(model[3].weight, 0.2, 2)
+    nn.init.uniform_(model[3].bias, -1, 1)
+    model.eval()
+    image = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        before = model(image)
+        prepare(model, "W8A8", Recipe("", quantizer="lsq"))
+        assert not any(isinstance(module, norm) for module in model.modules())
+        thaw(model, "float")
+        assert torch.allclose(model(image), before, atol=1e-5)
+        thaw(model, "observe")
+        calibrate(model, [image])
+        assert 0 < float((model(image) - before).abs().max()) < 0.03

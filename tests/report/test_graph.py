@@ -23,7 +23,7 @@ def model() -> EFM:
     """A small quantized EFM."""
     torch.manual_seed(0)
     efm = EFM((16, 32), (1, 1)).eval()
-    prepare(efm, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
+    prepare(efm, "W8A8", Recipe("", quantizer="lsq", observer="minmax", weight_observer="minmax"))
     calibrate(efm, [torch.rand(1, 3, 32, 32)])
     return efm
 

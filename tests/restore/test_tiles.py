@@ -73,7 +73,8 @@ def test_cuts_cover_an_axis_once_in_tiles_of_one_shape(length: int, extra: int, 
 def test_tiled_equals_whole_for_any_size(height: int, width: int, reach: int, extra: int, grey: bool, deep: bool) -> None:
     image = np.random.default_rng(height * 1000 + width).random((height, width) if grey else (height, width, 3))
     pixels = (image * (65535 if deep else 255)).astype(np.uint16 if deep else np.uint8)
-    how = tiling(Footprint(16, reach, 1, False), str(2 * 16 * -(-reach // 16) + 16 * (1 + extra)))
+    halo = 16 * -(-reach // 16)
+    how = Tiling(16, halo, 2 * halo + 16 * (1 + extra))
     whole = tiling(Footprint(16, reach, 1, False), "none")
     session = Blur(reach)
     tiled = restore_pixels(session, pixels, how)
@@ -99,7 +100,7 @@ def test_untiled_is_what_quality_was_measured_with(int8: Path, size: tuple[int, 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 @pytest.mark.parametrize("size", [(301, 423), (640, 129)])
 def test_small_photographs_tiled(int8: Path, engine: str, size: tuple[int, int]) -> None:
-    _compare(int8, engine, size, "192")
+    _compare(int8, engine, size, "320")
 
 
 @pytest.mark.slow
@@ -155,9 +156,13 @@ def test_an_engine_of_one_size_gets_that_size(int8: Path) -> None:
     assert session.shapes == {(1, 3, 128, 128)}
     with pytest.raises(QdrError, match="built for tiles of 128"):
         tiling(Footprint(8, 3, 1, True), "256", fixed=128)
+    with pytest.raises(QdrError, match="built for tiles of 128, but the model looks 80 pixels far"):
+        tiling(Footprint(8, 65, 1, True), "auto", fixed=128)
 
 
-@pytest.mark.parametrize(("tile", "message"), [("big", "must be auto, none or"), ("64", "take 176 or more")])
+@pytest.mark.parametrize(
+    ("tile", "message"), [("big", "must be auto, none or"), ("64", "take 320 or more"), ("176", "take 320 or more")]
+)
 def test_mistakes(tile: str, message: str) -> None:
     with pytest.raises(QdrError, match=message):
         tiling(Footprint(8, 65, 316, True), tile)

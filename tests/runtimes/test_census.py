@@ -11,6 +11,7 @@ from qdr import config
 from qdr.export.qdq import Exporter
 from qdr.models.efm import EFM
 from qdr.models.zoo import build_model, stride
+from qdr.provenance import has_bf16
 from qdr.quant.policy import FLOAT, decide
 from qdr.runtimes.census import Layer, fp32_convolutions, of_tensorrt
 from qdr.runtimes.session import open_session
@@ -71,6 +72,8 @@ def test_one_unquantized_convolution_is_found(file: Path, tmp_path: Path, engine
 
 @pytest.mark.parametrize(("engine", "precision"), [("openvino", "fp32"), ("openvino", "bf16"), ("onnxruntime", "fp32")])
 def test_what_is_not_quantized_runs_as_asked(efm: EFM, tmp_path: Path, engine: str, precision: str) -> None:
+    if precision == "bf16" and not has_bf16():
+        pytest.skip("this processor has no bf16")
     Exporter().write(efm, tmp_path / "efm.onnx", "efm", efm.stride)
     session = open_session(engine, tmp_path / "efm.onnx", precision)
     found = [layer for layer in session.census() if layer.convolves]

@@ -8,6 +8,7 @@ from qdr.distill.balancers import balancer
 from qdr.methods import Recipe
 from qdr.models.efm import EFM
 from qdr.quant.prepare import calibrate, prepare
+from qdr.train.objective import Objective
 from qdr.train.optim import learning_rate, make_optimizer, set_learning_rate
 
 
@@ -45,3 +46,27 @@ def test_steps_move_at_their_rate_however_small_their_gradients(efm: EFM, bits: 
         assert scale.grad is not None
         moved, reached = (scale - old).detach().abs(), scale.grad.abs() > 1e-13
         assert torch.allclose(moved[reached], torch.tensor(1e-2), rtol=0.02)
+
+
+def test_offsets_have_a_rate_of_their_own_and_regressors_that_of_weights(efm: EFM) -> None:
+    recipe = Recipe("", quantizer="lsqplus", places=["bottleneck"], balance="lmr", weight=1.0)
+    objective = Objective(recipe, efm, EFM((16, 48), (1, 1)), 5)
+    prepare(efm, "W8A8", recipe)
+    calibrate(efm, [torch.rand(1, 3, 16, 16)])
+    groups = make_optimizer(efm, objective, 1e-3, 1e-4, 1e-2, 1e-1, lr_offsets=2e-2).param_groups
+    rates = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
+    named = dict(efm.named_parameters()) | dict(objective.named_parameters())
+    assert len(rates) == len(named)
+    assert rates[id(named["regressors.bottleneck.weight"])] == rates[id(named["stem.conv.weight"])] == (1e-3, 1e-4)
+    assert rates[id(named["point_in.quantizer.log_scale"])] == (1e-2, 0)
+    assert rates[id(named["point_in.quantizer.offset"])] == (2e-2, 0)
+    assert rates[id(named["balancer.log_magnitude"])] == (1e-1, 0)
+
+
+@pytest.mark.parametrize("balance", ["lmr", "pcgrad"])
+def test_regressors_get_a_gradient_from_every_balancer(efm: EFM, balance: str) -> None:
+    recipe = Recipe("", places=["bottleneck"], balance=balance, weight=1.0)
+    objective = Objective(recipe, efm, EFM((16, 48), (1, 1)), 5)
+    image = torch.rand(2, 3, 16, 16)
+    objective.backward(efm, image, image, 0, False)
+    assert all(p.grad is not None and bool(p.grad.any()) for p in objective.regressors.parameters())

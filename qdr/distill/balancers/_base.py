@@ -61,6 +61,7 @@ class Balancer(nn.Module):
     def __init__(self, terms: int, weight: float, every: int) -> None:
         super().__init__()
         self.terms, self.weight, self.every = terms, weight, every
+        self.fade = 1.0  # factor of the weights of all losses but the first
 
     def observe(self, losses: Tensor, pulls: Pulls | None) -> None:
         """See the values of the losses [k] at every step and, at some, their gradients at the bottleneck."""
@@ -87,7 +88,7 @@ class Balancer(nn.Module):
             log |= {f"grad_{name}": float(value) for name, value in zip(losses, pulls.magnitudes(), strict=True)}
             log["grad_cosine"] = pulls.cosine()
         self.observe(values, pulls)
-        weights = self.weights()
+        weights = self.weights() * torch.tensor([1.0] + [self.fade] * (self.terms - 1))
         log |= {f"weight_{name}": float(weight) for name, weight in zip(losses, weights, strict=True)}
         self.spread(list(losses.values()), weights, model)
         own = self.own_loss(values)

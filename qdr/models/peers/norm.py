@@ -3,7 +3,7 @@
 Ioffe and Szegedy 2015 (arXiv 1502.03167, algorithms 1 and 2). The running statistics are the mean and the standard deviation
 of a channel, so that in evaluation each of the four tensors enters one operation: the exporter would otherwise fold a
 normalization into the convolution before it, and a file's tensors could no longer be exchanged by name. Engines fold
-the four operations into the convolution themselves.
+the four operations into the convolution themselves, `qdr.quant.prepare` folds them before it quantizes.
 """
 
 from __future__ import annotations
@@ -34,5 +34,5 @@ class BatchNorm(nn.Module):
         mean, variance = torch.zeros(2, x.shape[1], device=x.device)
         y = F.batch_norm(x, mean, variance, self.weight.flatten(), self.bias.flatten(), True, 1.0, EPSILON)
         self.mean.lerp_(mean.view_as(self.mean), MOMENTUM)  # momentum 1 has left the batch's own statistics there
-        self.deviation.lerp_((variance + EPSILON).sqrt().view_as(self.deviation), MOMENTUM)
+        self.deviation.square_().lerp_((variance + EPSILON).view_as(self.deviation), MOMENTUM).sqrt_()
         return y

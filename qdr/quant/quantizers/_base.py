@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Size, Tensor, nn
 
@@ -32,6 +34,10 @@ class Quantizer(nn.Module):
         """Take a calibrated scale (> 0)."""
         with torch.no_grad():
             self.log_scale.copy_(scale.log().reshape(self.log_scale.shape))
+
+    def calibrate(self, samples: Sequence[Tensor], scale: Tensor) -> None:
+        """Start from a calibrated scale; a quantizer that learns more than a scale looks at the observed values too."""
+        self.start(scale)
 
     def scale(self, x: Tensor) -> Tensor:
         """The present scale for `x`, > 0, in the shape given at construction."""

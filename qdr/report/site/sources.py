@@ -13,6 +13,7 @@ STAGES = {
     "training.csv": "collect",
     "features.csv": "collect",
     "sensitivity.csv": "collect",
+    "packaged.csv": "packaged",
     "detection.csv": "collect",
     "samples": "evaluate",
     "gates": "evaluate",
