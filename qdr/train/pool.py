@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -121,7 +121,8 @@ class _Worker:
     def begin(self, run: Run) -> None:
         """Give it a run to make."""
         self.run = run
-        self.connection.send(run)
+        with suppress(BrokenPipeError):  # it has died: `listen` says so
+            self.connection.send(run)
 
     def listen(self) -> _At | Run | str:
         """What it says: how far it is, the run that it has made, or why it failed."""
