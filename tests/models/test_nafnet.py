@@ -12,6 +12,7 @@ from qdr.models.peers.nafnet import ChannelNorm, NAFNet
 from qdr.quant.layers import ActivationQuantizer, QuantConv2d
 from qdr.quant.prepare import calibrate, prepare
 from qdr.runtimes.session import open_session
+from tests.engines import skip_where_sums_saturate
 
 
 def network() -> NAFNet:
@@ -50,5 +51,6 @@ def test_it_is_quantized_unmodified_and_its_engine_agrees(tmp_path: Path) -> Non
     after = model(image).detach()
     assert 0 < float((after - before).norm() / (before - image).norm()) < 0.1
     Exporter().write(model, tmp_path / "nafnet.onnx", "nafnet", model.stride)
+    skip_where_sums_saturate("openvino")
     restored = open_session("openvino", tmp_path / "nafnet.onnx", "int8").run(image.numpy())
     assert np.abs(restored - after.numpy()).mean() < 0.5 / 255
