@@ -34,6 +34,14 @@ class Score:
     ssim_int8: float
 
 
+def _chosen(header: Mapping[str, str]) -> str:
+    found = json.loads(header["validation"])
+    return (
+        f"method {header['method']} of methods.yaml, seed {header['seed']}, the best on validation images of "
+        f"{', '.join(f'{method} {psnr:.2f}' for method, psnr in found.items())} dB."
+    )
+
+
 def card(config: Config, headers: Sequence[Mapping[str, str]]) -> str:
     """The card of a task as Markdown; `headers` say what each of its files is, W8A8 first."""
     about, schemes = headers[0], [header["bits"] for header in headers]
@@ -45,8 +53,9 @@ def card(config: Config, headers: Sequence[Mapping[str, str]]) -> str:
         cells = [s.split, str(s.images), *plain, *(f"{one.psnr_int8:.2f} / {one.ssim_int8:.3f}" for one in of_split)]
         rows.append(f"| {' | '.join(cells)} |")
     columns = ["Test set", "Images", "Degraded input", "FP32", *schemes]
+    title = " and ".join(f"{header['method']} {header['bits']}" for header in headers)
     lines = [
-        f"# {about['task']}: {about['model']}, {about['method']} {' and '.join(schemes)}",
+        f"# {about['task']}: {about['model']}, {title}",
         "",
         f"An Edge-Friendly Model that {PURPOSE[about['task']]}: `qdr restore IN OUT --task {about['task']}`. "
         f"INT8 weights with one scale per output channel, FP32 biases, activation scales. {schemes[0]} is taken where an "
@@ -65,7 +74,8 @@ def card(config: Config, headers: Sequence[Mapping[str, str]]) -> str:
         "## Training",
         "",
         f"- Data: {about['training_data']}.",
-        f"- Method: {about['method']} of methods.yaml, seed {about['seed']}; configuration {about['model_config']}.",
+        *(f"- {header['bits']}: {_chosen(header)}" for header in headers),
+        f"- Configuration: {about['model_config']}.",
         f"- Schedules: `{about['schedule']}`",
         f"- Results of revision {about['revision']}.",
         "",

@@ -1,5 +1,8 @@
 """Pack the trained models of the active profile as the weights that come with qdr, each with its model card.
 
+Of a task's models of one scheme the one with the highest PSNR on the profile's validation images is taken, so that no
+trained model is handed out that is worse than its own calibration. The FP32 teacher goes with them, in FP16 numbers.
+
 Everything is read, nothing typed: the file is the exported one whose quality was measured, PSNR and SSIM come from
 results/<profile>/quality.csv, the revision from its provenance.json, data from the profile and the sources' cards. The run's
 own record must name the profile's model and schedule.
@@ -11,6 +14,8 @@ import json
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+from safetensors.torch import load_file, save
 
 from qdr import paths
 from qdr.config import SCENES, Config
@@ -24,34 +29,61 @@ from qdr.paths import replacing
 from qdr.restore import pretrained
 from qdr.restore.card import Score, card
 from qdr.rows import read_json, read_rows
-from qdr.train.plan import Run, run_folder, teacher
+from qdr.train.plan import Run, plan, run_folder, teacher
 
-METHOD = "qdr"
+FP32 = "fp32"
 
 
 def release(config: Config, folder: Path) -> list[Path]:
-    """Write `<task>-<scheme>.onnx` and a card `<task>.md` of every task of the profile to `folder`; returns the ONNX files.
+    """Write `<task>-<scheme>.onnx`, `<task>-FP32.safetensors` and a card `<task>.md` of every task of the profile to
+    `folder`; returns the files of weights.
 
     Raises:
         QdrError: when a model is not trained, exported or measured, or belongs to another profile; nothing is then written.
     """
-    packed = {
-        task: [(scheme, *_pack(config, Run(task, METHOD, scheme, "all", 0))) for scheme in pretrained.SCHEMES]
-        for task in config.tasks
-    }
+    packed = {task: [(scheme, *_pack(config, task, scheme)) for scheme in pretrained.SCHEMES] for task in config.tasks}
+    teachers = {task: _teacher(config, task) for task in config.tasks}
     written = []
     for task, files in packed.items():
         for scheme, _, content in files:
             written.append(folder / f"{task}-{scheme}.onnx")
             with replacing(written[-1]) as temporary:
                 temporary.write_bytes(content)
+        written.append(folder / f"{task}-FP32.safetensors")
+        with replacing(written[-1]) as temporary:
+            temporary.write_bytes(teachers[task])
         with replacing(folder / f"{task}.md") as temporary:
             temporary.write_text(card(config, [about for _, about, _ in files]), encoding="utf-8")
     return written
 
 
-def _pack(config: Config, run: Run) -> tuple[dict[str, str], bytes]:
+def validated(config: Config, task: str, scheme: str) -> dict[Run, float]:
+    """A task's models of a scheme, on all images, with their PSNR in dB on the validation images."""
+    runs = [run for run in plan(config, task) if (run.bits, run.images) == (scheme, "all")]
+    found = {}
+    for run in runs:
+        path = run_folder(run) / "metrics.jsonl"
+        try:
+            found[run] = float(json.loads(path.read_text(encoding="utf-8").splitlines()[-1])["val_psnr"])
+        except (OSError, LookupError, ValueError) as error:
+            raise QdrError(f"{path} has no PSNR of {run.title} on validation images: run `dvc repro`") from error
+    if not found:
+        raise QdrError(f"profile {config.profile!r} has no model of {task} in {scheme}: add it to a block")
+    return found
+
+
+def _teacher(config: Config, task: str) -> bytes:
+    """The FP32 teacher's weights in FP16 numbers, with the arguments of its network (`EFM.from_pretrained` reads them)."""
+    tensors = load_file(run_folder(teacher(task, FP32)) / "model.safetensors")
+    return save(
+        {name: tensor.half() for name, tensor in tensors.items()}, {k: json.dumps(v) for k, v in vars(config.model).items()}
+    )
+
+
+def _pack(config: Config, task: str, scheme: str) -> tuple[dict[str, str], bytes]:
     """What a file is, and the exported file with it."""
+    candidates = validated(config, task, scheme)
+    run = max(candidates, key=lambda candidate: candidates[candidate])
     record = read_json(run_folder(run) / "run.json", model=dict, schedule=dict)
     for key, expected in (("model", vars(config.model)), ("schedule", vars(config.tune))):
         if record[key] != expected:
@@ -69,6 +101,7 @@ def _pack(config: Config, run: Run) -> tuple[dict[str, str], bytes]:
         "bits": run.bits,
         "profile": config.profile,
         "seed": str(run.seed),
+        "validation": json.dumps({candidate.method: round(psnr, 2) for candidate, psnr in candidates.items()}),
         "scores": json.dumps([vars(score) for score in scores]),
         "protocol": PROTOCOL,
         "training_data": _training_data(config, run.task, sources),
