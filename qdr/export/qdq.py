@@ -68,7 +68,8 @@ def trace(model: nn.Module, stride: int) -> onnx.ModelProto:
     key = drawn and (drawn, stride)
     graph = _graphs.get(key)
     if graph is None:
-        graph = _trace(_distinct(model), stride)
+        image = torch.zeros(1, 3, 8 * stride, 6 * stride)
+        graph = program(_distinct(model), image, {2: stride * _free("H"), 3: stride * _free("W")})
         _empty(graph, set(_exported(model)))
         if key:
             _graphs[key] = graph
@@ -76,13 +77,16 @@ def trace(model: nn.Module, stride: int) -> onnx.ModelProto:
     return graph
 
 
-def _trace(model: nn.Module, stride: int) -> onnx.ModelProto:
-    image = torch.zeros(1, 3, 8 * stride, 6 * stride)
-    free = {2: stride * torch.export.Dim("H", min=2, max=512), 3: stride * torch.export.Dim("W", min=2, max=512)}
+def _free(name: str) -> Any:
+    return torch.export.Dim(name, min=2, max=512)
+
+
+def program(model: nn.Module, image: Tensor, free: dict[int, Any]) -> onnx.ModelProto:
+    """The graph that torch.onnx.export makes of a model for an image, `free` naming the sides that may vary."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
+        made = torch.onnx.export(
             model,
             (image,),
             dynamo=True,
@@ -92,9 +96,9 @@ def _trace(model: nn.Module, stride: int) -> onnx.ModelProto:
             dynamic_shapes=(free,),
             verbose=False,
         )
-    if program is None:
+    if made is None:
         raise RuntimeError("torch.onnx.export returned no program")
-    return _without_traces(program.model_proto)
+    return _without_traces(made.model_proto)
 
 
 def _without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -78,6 +78,7 @@ class Quality:
         self.frame = self.rows[self.rows["protocol"] == PROTOCOL]
         key = ["task", "split", "metric", "method", "bits", "images", "protocol"]
         self._places = self.rows.groupby(key, sort=False, observed=True).indices  # found once, asked for hundreds of times
+        self._values: dict[tuple[str, str, str, Setting, str], Values] = {}
 
     @property
     def tasks(self) -> list[str]:
@@ -114,7 +115,12 @@ class Quality:
 
     def values(self, task: str, split: str, metric: str, setting: Setting, protocol: str = PROTOCOL) -> Values:
         """One value per image, sorted by image, averaged over seeds; empty if it was not measured."""
-        return self._rows(task, split, metric, setting, protocol).groupby("image")["value"].mean().to_numpy(np.float64)
+        key = (task, split, metric, setting, protocol)
+        if key not in self._values:
+            means = self._rows(*key).groupby("image")["value"].mean()
+            self._values[key] = means.to_numpy(np.float64)
+            self._values[key].flags.writeable = False
+        return self._values[key]
 
     def seeds(self, task: str, split: str, metric: str, setting: Setting) -> Values:
         """The mean over images of each seed."""

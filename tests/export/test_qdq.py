@@ -85,7 +85,7 @@ def test_a_second_model_of_an_architecture_is_not_traced_and_gets_its_own_values
     prepared(second)
     Exporter().write(first, tmp_path / "first.onnx", "network", stride)
     with monkeypatch.context() as patch:
-        patch.setattr(qdq, "_trace", lambda *_: pytest.fail("traced again"))
+        patch.setattr(qdq, "program", lambda *_: pytest.fail("traced again"))
         Exporter().write(second, tmp_path / "shared.onnx", "network", stride)
     monkeypatch.setattr(qdq, "_graphs", {})
     Exporter().write(second, tmp_path / "alone.onnx", "network", stride)
