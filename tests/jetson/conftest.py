@@ -101,12 +101,12 @@ else:
     json.dump(calls, open(argument["exportTimes"], "w"))
 print("&&&& PASSED", test)
 '''
-TEGRASTATS = """#!/bin/sh
+TEGRASTATS = f"""#!/bin/sh
 while true; do
 echo "11-25-2026 06:00:00 RAM 2771/30536MB (lfb 1x4MB) SWAP 0/15268MB (cached 0MB) CPU [0%@729,off] EMC_FREQ 3%@3199 \
 GR3D_FREQ 97%@[1300,1300] cpu@48.5C soc2@45.1C gpu@47.25C tj@49.5C cv0@-256C \
 VDD_GPU_SOC 9000mW/8500mW VDD_CPU_CV 1000mW/900mW VIN_SYS_5V0 4000mW/3900mW"
-sleep 0.02
+{shutil.which("sleep")} 0.02  # PATH has the stand-ins only
 done
 """
 NVPMODEL = "#!/bin/sh\necho 'NV Power Mode: MAXN'\necho 0\n"
