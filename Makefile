@@ -9,7 +9,7 @@ repro: install   ; dvc repro                                                    
 full: install    ; sh .ci/profile full                                           ## the full ablation, after `make repro`
 public: install  ; sh .ci/profile public                                         ## real test sets; needs QDR_DATA
 peers: install   ; sh .ci/profile peers                                          ## restoration networks in one budget
-test: install    ; pytest -n 2 --doctest-modules qdr tests -m "not slow" -q     ## fast tests and doctests
+test: install    ; pytest -n 2 --dist loadfile --doctest-modules qdr tests -m "not slow" -q ## fast tests and doctests
 slow: install    ; pytest tests -m slow -q                                      ## slow tests
 lint: install    ; ruff check . && ruff format --check . && mypy && lint-imports ## style, types, floors
 licences: install ; .ci/licences                                                ## fails on a licence that is not on its list

@@ -5,8 +5,8 @@ with zero point 0 at each quantization point, FP32 bias (TensorRT refuses an INT
 19, height and width free in multiples of the model's stride, and the record that engines are held against
 (`qdr.export.numerics`).
 
-Tracing a network takes seconds and gives the same graph for every set of weights, so `Exporter` traces each
-architecture once and afterwards only exchanges the initializers, which carry the names of the module's tensors.
+Tracing a network takes seconds and gives the same graph for every set of weights, so a process traces each architecture
+once and afterwards only exchanges the initializers, which carry the names of the module's tensors.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,19 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from qdr.export import numerics
+from qdr.export.outline import outline
 from qdr.paths import replacing
 from qdr.quant.prepare import freeze, quantized_layers, thaw
 
 OPSET = 19
+_graphs: dict[Hashable, onnx.ModelProto] = {}  # traced by this process, by outline and stride
 
 
 class Exporter:
-    """Writes models to ONNX and remembers the graph of each architecture by the name the caller gives it.
+    """Writes models to ONNX.
 
     Args:
-        graphs: those that were traced before, by name.
+        graphs: by the name of their architecture, those that other processes have traced.
     """
 
     def __init__(self, graphs: dict[str, onnx.ModelProto] | None = None) -> None:
@@ -44,12 +47,11 @@ class Exporter:
 
         `architecture` names the graph: two models of one name differ in the values of their tensors only.
         """
-        if architecture not in self._graphs:
-            self._graphs[architecture] = trace(model, stride)
+        graph = self._graphs.get(architecture) or trace(model, stride)
         model.eval()
         freeze(model)
         proto = onnx.ModelProto()
-        proto.CopyFrom(self._graphs[architecture])
+        proto.CopyFrom(graph)
         _fill(proto, _exported(model))
         thaw(model)
         onnx.checker.check_model(proto, full_check=True)
@@ -59,18 +61,33 @@ class Exporter:
 
 
 def trace(model: nn.Module, stride: int) -> onnx.ModelProto:
-    """The graph of a model's architecture, with values of its own in the place of the model's."""
+    """The graph of a model's architecture without the values of its tensors. A process makes it once; leave it as it is."""
     model.eval()
     freeze(model)
-    copied = _distinct(model)
+    drawn = outline(model)
+    key = drawn and (drawn, stride)
+    graph = _graphs.get(key)
+    if graph is None:
+        image = torch.zeros(1, 3, 8 * stride, 6 * stride)
+        graph = program(_distinct(model), image, {2: stride * _free("H"), 3: stride * _free("W")})
+        _empty(graph, set(_exported(model)))
+        if key:
+            _graphs[key] = graph
     thaw(model)
-    image = torch.zeros(1, 3, 8 * stride, 6 * stride)
-    free = {2: stride * torch.export.Dim("H", min=2, max=512), 3: stride * torch.export.Dim("W", min=2, max=512)}
+    return graph
+
+
+def _free(name: str) -> Any:
+    return torch.export.Dim(name, min=2, max=512)
+
+
+def program(model: nn.Module, image: Tensor, free: dict[int, Any]) -> onnx.ModelProto:
+    """The graph that torch.onnx.export makes of a model for an image, `free` naming the sides that may vary."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            copied,
+        made = torch.onnx.export(
+            model,
             (image,),
             dynamo=True,
             opset_version=OPSET,
@@ -79,9 +96,9 @@ def trace(model: nn.Module, stride: int) -> onnx.ModelProto:
             dynamic_shapes=(free,),
             verbose=False,
         )
-    if program is None:
+    if made is None:
         raise RuntimeError("torch.onnx.export returned no program")
-    return _without_traces(program.model_proto)
+    return _without_traces(made.model_proto)
 
 
 def _without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -109,6 +126,12 @@ def _distinct(model: nn.Module) -> nn.Module:
         values = torch.rand(tensor.shape, generator=generator) + 0.5
         tensor.data = values if tensor.is_floating_point() else (values * 60).to(tensor.dtype)
     return copied
+
+
+def _empty(proto: onnx.ModelProto, names: set[str]) -> None:
+    for tensor in proto.graph.initializer:
+        if tensor.name in names:
+            tensor.ClearField("raw_data")
 
 
 def _fill(proto: onnx.ModelProto, values: dict[str, Tensor]) -> None:

@@ -198,13 +198,14 @@ def load(path: Path, schema: dict[str, Check]) -> pd.DataFrame:
     if list(rows[0]) != list(schema):
         raise QdrError(f"{path} has columns {','.join(rows[0])}; expected {','.join(schema)}")
     seen: dict[tuple[str, ...], int] = {}
+    checks = {name: cache(check) for name, check in schema.items()}  # most columns hold a few values, many times
     typed = []
     for line, row in enumerate(rows, 2):
         key = tuple(str(value) for name, value in row.items() if name not in MEASURED)
         if key in seen:
             raise QdrError(f"{path}, line {line}: the same row as line {seen[key]}, {', '.join(key)}")
         seen[key] = line
-        typed.append({name: _checked(path, line, name, row[name], check) for name, check in schema.items()})
+        typed.append({name: _checked(path, line, name, row[name], check) for name, check in checks.items()})
     return pd.DataFrame(typed)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -78,21 +79,27 @@ class Quality:
         self.frame = self.rows[self.rows["protocol"] == PROTOCOL]
         key = ["task", "split", "metric", "method", "bits", "images", "protocol"]
         self._places = self.rows.groupby(key, sort=False, observed=True).indices  # found once, asked for hundreds of times
+        self._values: dict[tuple[str, str, str, Setting, str], Values] = {}
+
+    @cached_property
+    def _splits(self) -> dict[str, list[str]]:
+        """The splits of each task, in the order of the rows."""
+        pairs = self.frame[["task", "split"]].drop_duplicates()
+        return {str(task): list(rows["split"]) for task, rows in pairs.groupby("task", sort=False)}
 
     @property
     def tasks(self) -> list[str]:
         """Tasks that have rows, in the house's order."""
-        return [task for task in TASKS if task in set(self.frame["task"])]
+        return [task for task in TASKS if task in self._splits]
 
     def real(self, task: str) -> list[str]:
         """The splits of a task that hold real images, the one that figures show first."""
-        return [split for split in dict.fromkeys(self.frame[self.frame["task"] == task]["split"]) if split != SCENES]
+        return [split for split in self._splits.get(task, []) if split != SCENES]
 
     def sets(self, kind: str) -> list[tuple[str, str]]:
         """Task and split of every test set of a kind (REAL or SCENES) that has rows."""
-        found = set(self.frame[["task", "split"]].itertuples(index=False, name=None))
         splits = {task: self.real(task) if kind == REAL else [SCENES] for task in self.tasks}
-        return [(task, split) for task in self.tasks for split in splits[task] if (task, split) in found]
+        return [(task, split) for task in self.tasks for split in splits[task] if split in self._splits[task]]
 
     def kinds(self) -> list[str]:
         """The kinds of test sets that have rows, real images first."""
@@ -114,7 +121,12 @@ class Quality:
 
     def values(self, task: str, split: str, metric: str, setting: Setting, protocol: str = PROTOCOL) -> Values:
         """One value per image, sorted by image, averaged over seeds; empty if it was not measured."""
-        return self._rows(task, split, metric, setting, protocol).groupby("image")["value"].mean().to_numpy(np.float64)
+        key = (task, split, metric, setting, protocol)
+        if key not in self._values:
+            means = self._rows(*key).groupby("image")["value"].mean()
+            self._values[key] = means.to_numpy(np.float64)
+            self._values[key].flags.writeable = False
+        return self._values[key]
 
     def seeds(self, task: str, split: str, metric: str, setting: Setting) -> Values:
         """The mean over images of each seed."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from qdr.errors import QdrError
+from qdr.export import qdq
 from qdr.export.file import read_onnx
 from qdr.export.qdq import Exporter
 from qdr.methods import Recipe
@@ -18,6 +20,7 @@ from qdr.models.efm import EFM
 from qdr.quant.prepare import calibrate, prepare
 from qdr.runtimes.session import open_session
 from tests.engines import skip_where_sums_saturate
+from tests.networks import small_efm
 
 
 class Chain(nn.Module):
@@ -71,14 +74,23 @@ def test_the_efm_agrees_with_its_engines(efm: EFM, tmp_path: Path, engine: str, 
     assert np.abs(restored - expected).mean() < 0.5 / 255
 
 
-def test_a_second_model_of_an_architecture_gets_its_own_values(tmp_path: Path) -> None:
-    exporter = Exporter()
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        model = prepared(Chain())
-        exporter.write(model, tmp_path / "shared.onnx", "chain", 8)
-    Exporter().write(model, tmp_path / "alone.onnx", "chain", 8)
+@pytest.mark.parametrize(("network", "stride"), [(Chain, 8), (small_efm, 4)])
+def test_a_second_model_of_an_architecture_is_not_traced_and_gets_its_own_values(
+    network: Callable[[], nn.Module], stride: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Byte by byte the file that a trace of its own gives."""
+    first, second = prepared(network()), network()
+    for parameter in second.parameters():
+        parameter.data = torch.rand_like(parameter) - 0.5
+    prepared(second)
+    Exporter().write(first, tmp_path / "first.onnx", "network", stride)
+    with monkeypatch.context() as patch:
+        patch.setattr(qdq, "program", lambda *_: pytest.fail("traced again"))
+        Exporter().write(second, tmp_path / "shared.onnx", "network", stride)
+    monkeypatch.setattr(qdq, "_graphs", {})
+    Exporter().write(second, tmp_path / "alone.onnx", "network", stride)
     assert (tmp_path / "shared.onnx").read_bytes() == (tmp_path / "alone.onnx").read_bytes()
+    assert (tmp_path / "shared.onnx").read_bytes() != (tmp_path / "first.onnx").read_bytes()
 
 
 def test_the_file_holds_integers_and_an_fp32_bias(tmp_path: Path) -> None:

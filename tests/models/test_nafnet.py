@@ -1,18 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import torch
 
 from qdr.distill.points import modules_at
-from qdr.export.qdq import Exporter
 from qdr.methods import Recipe
 from qdr.models.peers.nafnet import ChannelNorm, NAFNet
 from qdr.quant.layers import ActivationQuantizer, QuantConv2d
 from qdr.quant.prepare import calibrate, prepare
-from qdr.runtimes.session import open_session
-from tests.engines import skip_where_sums_saturate
 
 
 def network() -> NAFNet:
@@ -41,7 +35,8 @@ def test_its_parts_are_found_where_distillation_taps() -> None:
     assert modules_at(network(), "all") == ["encoders.0", "encoders.1", "middle", "decoders.0", "decoders.1"]
 
 
-def test_it_is_quantized_unmodified_and_its_engine_agrees(tmp_path: Path) -> None:
+def test_it_is_quantized_unmodified() -> None:
+    """Of its file and its engines: test_peers.py."""
     model, image = network(), torch.rand(1, 3, 32, 24)
     before = model(image).detach()
     prepare(model, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
@@ -50,7 +45,3 @@ def test_it_is_quantized_unmodified_and_its_engine_agrees(tmp_path: Path) -> Non
     assert len(convs) == sum(isinstance(m, ActivationQuantizer) for m in model.modules())
     after = model(image).detach()
     assert 0 < float((after - before).norm() / (before - image).norm()) < 0.1
-    Exporter().write(model, tmp_path / "nafnet.onnx", "nafnet", model.stride)
-    skip_where_sums_saturate("openvino")
-    restored = open_session("openvino", tmp_path / "nafnet.onnx", "int8").run(image.numpy())
-    assert np.abs(restored - after.numpy()).mean() < 0.5 / 255

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,16 @@ from torch import nn
 from qdr.config import ModelConfig
 from qdr.export.qdq import Exporter
 from qdr.methods import Recipe
+from qdr.models.peers.nafnet import NAFNet
 from qdr.models.zoo import build_model, stride
 from qdr.quant.prepare import calibrate, prepare
 
 MODEL = ModelConfig([32, 64, 96], [1, 1, 2])
 
 
-def random_model(name: str = "efm") -> nn.Module:
+def random_model(build: Callable[[], nn.Module] = lambda: build_model("efm", MODEL)) -> nn.Module:
     torch.manual_seed(0)
-    model = build_model(name, MODEL)
+    model = build()
     for parameter in model.parameters():
         if parameter.dim() == 4:
             torch.nn.init.kaiming_normal_(parameter).data.mul_(0.5)
@@ -45,7 +47,7 @@ def int8(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pooled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path, model = tmp_path_factory.mktemp("engines") / "nafnet.onnx", random_model("nafnet")
+    path, model = tmp_path_factory.mktemp("engines") / "nafnet.onnx", random_model(lambda: NAFNet(8, 1))
     Exporter().write(model, path, "nafnet", stride(model))
     return path
 
