@@ -158,7 +158,7 @@ FAULTS = [
         "an ONNX file for one channel",
         onnx_file(model(channels=1)),
         RESTORE,
-        "takes 'image' of (None, 1, None, None)",
+        "takes 'image' of [?, 1, ?, ?]: an RGB picture, [n, 3, h, w] or [n, h, w, 3], is needed",
         GONE,
     ),
     Fault(
@@ -166,7 +166,7 @@ FAULTS = [
         "an ONNX file that takes doubles",
         onnx_file(model(kind=TensorProto.DOUBLE)),
         RESTORE,
-        "it must take a float tensor",
+        "takes 'image' of type double: float, float16, uint8 are run here",
         GONE,
     ),
     Fault(
@@ -182,7 +182,7 @@ FAULTS = [
         "an ONNX file that halves the image",
         onnx_file(smaller()),
         RESTORE,
-        "a model of qdr keeps the size",
+        "models that keep the size are run here",
         GONE,
     ),
     Fault(
