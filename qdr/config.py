@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from qdr.errors import QdrError, check_choice
 from qdr.methods import catalogue, recipe
@@ -20,6 +20,7 @@ from qdr.strict import build, read_yaml
 TASKS = ("lowlight", "dehaze", "derain", "denoise")
 SCENES = "scenes"  # training on procedural scenes instead of a source
 DETECTORS = {"procedural": ("centre",), "voc": ("yolox_nano", "nanodet_m", "FastestDet")}
+Gating = Literal["every", "last", "scaling", "none"]
 _COUNTS = ("steps", "batch", "patch", "log_every", "save_every", "accumulate")
 BITS = ("FP32", "W8A8", "W7A8", "W6A6", "W4A8", "W4A4")
 
@@ -46,11 +47,13 @@ class TestConfig:
 class DataConfig:
     """Where images come from, per task, and how they are degraded.
 
-    `train` is "scenes", a source of clean images or one of pairs. Clean training images are degraded `copies` times by
-    the task's degradation (`degrade`, a name of `qdr.data.degrade`); every `holdout`-th image of a source is kept for
-    validation and not trained on (0: validation scenes, rendered apart). `test` lists the test sets, the one that
-    figures show first. `test_scale` shrinks clean test photographs by this integer factor, which removes JPEG traces
-    from the target.
+    `train` is "scenes", a source of clean images or one of pairs; the profile's training scenes are added to clean images.
+    Clean training images are degraded `copies` times by the task's degradation (`degrade`, a name of `qdr.data.degrade`),
+    at each of `scales`, integer factors by which they are shrunk; every `holdout`-th image of a source is kept for
+    validation and not trained on (0: validation scenes, rendered apart), unless `validation` names a source of its own.
+    With an entry in `online`, a degradation of `qdr.data.degrade.batched`, the degradation is drawn anew for every step.
+    `test` lists the test sets, the one that figures show first. `test_scale` shrinks clean test photographs by this
+    integer factor, which removes JPEG traces from the target.
     """
 
     train: dict[str, str]
@@ -61,14 +64,20 @@ class DataConfig:
     test_scale: int
     scenes: SceneConfig
     seed: int
+    scales: list[int] = field(default_factory=lambda: [1])
+    validation: dict[str, str] = field(default_factory=dict)
+    online: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The Edge-Friendly Model: channels per level (level 0 at half resolution) and residual blocks per level."""
+    """The Edge-Friendly Model: channels per level (level 0 at half resolution), residual blocks per level, and where gates
+    stand ("every" level, the "last" alone, in "scaling" form, or "none").
+    """
 
     channels: list[int]
     blocks: list[int]
+    gating: Gating = "every"
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,8 @@ class TrainConfig:
     `bf16` allows bfloat16 autocast; it is used where the processor has instructions for it. `batch` is of a step, over all
     processes; each works its share off in `accumulate` pieces. `on_nonfinite` says what to do with a step whose loss or
     gradients are not finite: "stop", or "skip" it and count. `muon` is the learning rate of layers between many channels
-    where Muon trains them, and 0 where AdamW does.
+    where Muon trains them, and 0 where AdamW does. `loss` is the reconstruction loss, a name of
+    `qdr.train.objective.LOSSES`.
     """
 
     steps: int
@@ -94,6 +104,7 @@ class TrainConfig:
     accumulate: int = 1
     on_nonfinite: str = "stop"
     muon: float = 0.0
+    loss: str = "l1"
 
 
 @dataclass(frozen=True)
@@ -220,7 +231,8 @@ def _check(config: Config) -> None:
         for key in ("train", "degrade", "test"):
             if not getattr(config.data, key).get(task):
                 raise QdrError(f"data.{key} has no entry for task {task!r}")
-        sources = [config.data.train[task], *(entry.source for entry in config.data.test[task])]
+        validation = [config.data.validation[task]] if task in config.data.validation else []
+        sources = [config.data.train[task], *validation, *(entry.source for entry in config.data.test[task])]
         for source in sources:
             check_choice(f"source of task {task!r}", source, [SCENES, *config.sources])
     check_choice("bench.task", config.bench.task, config.tasks)
@@ -228,6 +240,7 @@ def _check(config: Config) -> None:
         "threads": config.threads,
         "data.test_scale": config.data.test_scale,
         "data.copies": config.data.copies,
+        "data.scales": min(config.data.scales, default=0),
         "bench.threads": config.bench.threads,
         "bench.calls": config.bench.calls,
         "bench.repeats": config.bench.repeats,
@@ -235,6 +248,7 @@ def _check(config: Config) -> None:
     for name, schedule in (("fp32", config.fp32), ("tune", config.tune)):
         positive |= {f"{name}.{key}": getattr(schedule, key) for key in _COUNTS}
         check_choice(f"{name}.on_nonfinite", schedule.on_nonfinite, ("stop", "skip"))
+        check_choice(f"{name}.loss", schedule.loss, ("l1", "psnr"))
         if schedule.batch % max(1, schedule.accumulate):
             raise QdrError(f"{name}.batch ({schedule.batch}) must be a multiple of accumulate ({schedule.accumulate})")
     for key, value in positive.items():
@@ -243,6 +257,7 @@ def _check(config: Config) -> None:
     if any(side % 8 for side in (*config.bench.sides, config.fp32.patch, config.tune.patch)):
         raise QdrError("bench.sides, fp32.patch and tune.patch must be multiples of 8 (the EFM halves three times)")
     _check_bench(config.bench)
+    check_choice("model.gating", config.model.gating, get_args(Gating))
     if len(config.model.channels) != len(config.model.blocks):
         raise QdrError("model.channels and model.blocks must have one entry per level")
     _check_detect(config.detect)

@@ -36,6 +36,16 @@ def device() -> torch.device:
     return torch.device("cpu")
 
 
+def device_name() -> str:
+    """What the device is called, with what else decides its bits: "cpu", or a card with the versions of CUDA and cuDNN."""
+    where = device()
+    if where.type == "cpu":
+        return "cpu"
+    parts = torch.cuda.get_device_name(where), f"CUDA {torch.version.cuda}", f"cuDNN {torch.backends.cudnn.version()}"
+    deterministic = ", deterministic" if torch.are_deterministic_algorithms_enabled() else ""
+    return ", ".join(parts) + deterministic
+
+
 @contextmanager
 def together() -> Iterator[None]:
     """Join the processes that torchrun started (it sets WORLD_SIZE), with NCCL on CUDA devices and Gloo else."""

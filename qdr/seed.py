@@ -23,13 +23,17 @@ def derive(*parts: int | str) -> int:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python and torch, take one thread and allow deterministic algorithms only."""
+    """Seed Python and torch and take one thread; allow deterministic algorithms only, on a CUDA device with
+    QDR_DETERMINISTIC=1 alone: there they cost speed.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
     random.seed(seed)
     torch.manual_seed(seed)
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    fast = torch.cuda.is_available() and os.environ.get("QDR_DETERMINISTIC") != "1"
+    torch.use_deterministic_algorithms(not fast)
+    torch.backends.cudnn.benchmark = fast
     # Nothing here reads memory that it did not write, and filling it costs a tenth of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 """Make the pairs of a task: clean images degraded, paired sets copied, all cut to multiples of 16 pixels.
 
-train, val    procedural scenes, or a source of photographs or pairs (data.train), every holdout-th image of it in val
+train, val    procedural scenes, or a source of photographs or pairs (data.train), every holdout-th image of it in val, or
+              a source of its own (data.validation)
 photos, ...   a split per test set, named after its source: photographs degraded, or real pairs
 scenes        held-out procedural scenes, where the profile renders any
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,8 @@ def prepare_tasks(config: Config, tasks: Sequence[str]) -> None:
 def prepare(config: Config, task: str) -> None:
     """Write data/prepared/<task>/<split>/{input,target,truth}, all splits or none."""
     splits = _training(config, task)
+    if source := config.data.validation.get(task):
+        splits["val"] = _degraded(config, task, paths.raw(source), config.data.degrade[task])
     for entry in config.data.test[task]:
         paired = card(entry.source).kind == "pairs"
         if paired == bool(entry.degrade):
@@ -75,10 +79,10 @@ def _training(config: Config, task: str) -> dict[str, Iterable[Triple]]:
         return {"train": [p for p in pairs if p[0] not in kept], "val": [p for p in pairs if p[0] in kept]}
     names = list(images_in(folder))
     kept = {name for i, name in enumerate(names) if _held_out(config, i)}
-    return {
-        "train": _degraded(config, task, folder, kind, set(names) - kept, copies=config.data.copies),
-        "val": _degraded(config, task, folder, kind, kept),
-    }
+    copies = config.data.copies
+    photographs = [_degraded(config, task, folder, kind, set(names) - kept, scale, copies) for scale in config.data.scales]
+    scenes = [_degraded(config, task, paths.scenes("train"), kind)] if config.data.scenes.train else []
+    return {"train": chain(*photographs, *scenes), "val": _degraded(config, task, folder, kind, kept)}
 
 
 def _held_out(config: Config, index: int) -> bool:
@@ -90,7 +94,7 @@ def _degraded(
 ) -> Iterator[Triple]:
     """Clean images (all, or `names`) reduced by `scale`, which removes JPEG traces from the target, and degraded.
 
-    More than one copy of an image are told apart by a number behind its name.
+    More than one copy of an image are told apart by a number behind its name, and so are shrunk ones.
     """
     for name, path in images_in(folder).items():
         if names is not None and name not in names:
@@ -103,7 +107,8 @@ def _degraded(
             depth = None if depth is None else np.asarray(Image.fromarray(depth).reduce(scale))
         clean = _cut(clean, path)
         depth = None if depth is None else depth[: clean.shape[0], : clean.shape[1]]
-        for copied in [name] if copies == 1 else [f"{name}-{i}" for i in range(copies)]:
+        stem = f"{name}-by-{scale}" if names is not None and scale > 1 else name
+        for copied in [stem] if copies == 1 else [f"{stem}-{i}" for i in range(copies)]:
             degraded, truth = degrade(kind, task, clean, depth, config.data.seed, f"{folder.name}/{copied}")
             yield copied, degraded, clean, truth
 

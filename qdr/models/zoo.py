@@ -19,7 +19,7 @@ from qdr.models.peers.zerodce import ZeroDCE
 
 WIDER = 32  # channels that efm-wide has more at every level
 NETWORKS: dict[str, Callable[[ModelConfig], nn.Module]] = {
-    "efm": lambda c: EFM(c.channels, c.blocks),
+    "efm": lambda c: EFM(c.channels, c.blocks, c.gating),
     "efm-no-ldg": lambda c: EFM(c.channels, c.blocks, "none"),  # without Learnable Degradation Gating
     "efm-wide": lambda c: EFM([channels + WIDER for channels in c.channels], c.blocks),  # a teacher
     # presets beside `efm`, which is `base`, and what else was tried for it

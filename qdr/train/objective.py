@@ -1,6 +1,7 @@
 """What a step minimizes: the reconstruction loss, and the distillation losses where a method distils.
 
-Reconstruction is L1 in [0, 1] (Zhao et al. 2017, arXiv 1511.08861: L1 restores better than L2). The teacher runs beside
+Reconstruction is L1 in [0, 1] (Zhao et al. 2017, arXiv 1511.08861: L1 restores better than L2), or the logarithm of each
+image's mean squared error, in which faintly and strongly degraded images count alike (`psnr`). The teacher runs beside
 the student on the same random patches, in evaluation mode and without gradients (its features cannot be cached, since
 no patch comes twice), and only as far as the last feature that is asked for: with Decoder-Free Distillation its decoder
 never runs.
@@ -20,6 +21,17 @@ from qdr.errors import QdrError, check_choice
 from qdr.methods import Recipe
 
 RECONSTRUCTION = "rec"
+PSNR_FLOOR = 1e-5  # mean squared error, 50 dB: a nearer image hardly counts more
+
+
+def psnr_loss(restored: Tensor, target: Tensor) -> Tensor:
+    """Mean over images of ln(mean squared error + `PSNR_FLOOR`) / 10, that is -PSNR / 43.4 (loss of NAFNet, Chen et al.,
+    ECCV 2022, arXiv 2204.04676); [n, 3, h, w] each.
+    """
+    return ((restored - target).square().mean(dim=(1, 2, 3)) + PSNR_FLOOR).log().mean() / 10
+
+
+LOSSES = {"l1": l1, "psnr": psnr_loss}
 
 
 class Objective(nn.Module):
@@ -31,10 +43,20 @@ class Objective(nn.Module):
         teacher: FP32 network, needed where the recipe has places.
         every: steps between two measurements of the gradients at the bottleneck.
         steps: of the run, for a recipe whose distillation fades out.
+        loss: of the reconstruction, a name of `LOSSES`.
     """
 
-    def __init__(self, recipe: Recipe, student: nn.Module, teacher: nn.Module | None, every: int, steps: int = 1) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        student: nn.Module,
+        teacher: nn.Module | None,
+        every: int,
+        steps: int = 1,
+        loss: str = "l1",
+    ) -> None:
         super().__init__()
+        self._loss = LOSSES[loss]
         self._end = recipe.fade * steps
         self.recipe = recipe
         self.balancer = balancer(recipe.balance, len(recipe.places) + recipe.labels, recipe.weight, every)
@@ -70,14 +92,14 @@ class Objective(nn.Module):
         names = self._bottleneck + [mine for pairs in self._taps.values() for mine, _ in pairs]
         with Taps(model, list(dict.fromkeys(names))) as taps:
             restored = model(degraded).float()
-        losses = {RECONSTRUCTION: l1(restored, target)} if self.recipe.labels else {}
+        losses = {RECONSTRUCTION: self._loss(restored, target)} if self.recipe.labels else {}
         if self.balancer.fade == 0 and self.recipe.labels:
             return losses, None
         known, answer = self._ask(degraded)
         for place, pairs in self._taps.items():
             if place == OUTPUT:
                 assert answer is not None
-                losses[place] = l1(restored, answer)
+                losses[place] = self._loss(restored, answer)
             elif self._distance is None:
                 assert answer is not None
                 losses[place] = self._decode({t: taps.features[m] for m, t in pairs}, degraded, answer)

@@ -26,6 +26,7 @@ import qdr
 from qdr import paths, ranks
 from qdr.config import Config
 from qdr.data.loader import PairSet, to_tensor
+from qdr.data.online import OnlineSet
 from qdr.models.zoo import build_model
 from qdr.quant.policy import describe
 from qdr.quant.prepare import calibrate, link, prepare, thaw
@@ -38,7 +39,17 @@ from qdr.train.optim import make_optimizer
 from qdr.train.plan import Run, run_folder, teacher
 
 CALIBRATION_SIDE, CALIBRATION_GRAIN = 128, 32
-CODE = ("models", "quant", "distill", "train", "data/loader.py", "ranks.py", "seed.py")  # what decides a model's bits
+CODE = (
+    "models",
+    "quant",
+    "distill",
+    "train",
+    "data/loader.py",
+    "data/online.py",
+    "data/degrade/batched.py",
+    "ranks.py",
+    "seed.py",
+)  # what decides a model's bits
 Model = tuple[nn.Module, list[dict[str, Any]]]
 
 
@@ -52,18 +63,13 @@ def make(config: Config, run: Run, show: Show = nowhere) -> None:
 
 
 def _make(config: Config, run: Run, show: Show) -> None:
-    recipe = run.recipe
-    data = _training_pairs(run)
-    about = describe_run(config, run) | {"data": data.digest(), "code": _code_digest(), "torch": torch.__version__}
-    if not recipe.scratch:
-        starts = {name: run_folder(teacher(run.task, name)) for name in (recipe.start, recipe.teacher)}
-        about["teachers"] = {name: _weights_digest(folder) for name, folder in starts.items()}
-    fingerprint = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-    stored, first = paths.store(fingerprint), ranks.rank() == 0
-    with alone(paths.unfinished(fingerprint)) if first else nullcontext():
+    about = identity(config, run)
+    name = fingerprint(about)
+    stored, first = paths.store(name), ranks.rank() == 0
+    with alone(paths.unfinished(name)) if first else nullcontext():
         if ranks.agreed(first and not stored.is_dir()):
-            progress = Progress(paths.unfinished(fingerprint), fingerprint)
-            model, metrics = _train(config, run, data, progress, show)
+            progress = Progress(paths.unfinished(name), name)
+            model, metrics = _train(config, run, _training_pairs(run), progress, show)
             if first:
                 save_run(stored, model, metrics, about)
                 progress.clear()
@@ -101,14 +107,32 @@ def train_model(
     """Calibrate and train `model` by the run's recipe; returns it with the logged metrics."""
     recipe = run.recipe
     schedule = config.fp32 if recipe.scratch else config.tune
-    objective = Objective(recipe, model, guide, config.distill.every, schedule.steps)
+    objective = Objective(recipe, model, guide, config.distill.every, schedule.steps, schedule.loss)
     if recipe.quantized:
         calibrate(prepare(model, run.bits, recipe), _calibration(data, config.quant.calibration))
     if not recipe.trains:
         return model, [{"step": 0} | ({"val_psnr": validate(model, validation)} if validation else {})]
     own = config.quant.lr_scales, config.distill.lr_balance, schedule.muon, config.quant.lr_offsets
     optimizer = make_optimizer(model, objective, schedule.lr, schedule.weight_decay, *own)
-    return model, fit(model, objective, optimizer, data, validation, schedule, seed, progress, partial(show, run.title))
+    online = config.data.online.get(run.task)
+    source = OnlineSet(data, online, ranks.device()) if online else data
+    return model, fit(model, objective, optimizer, source, validation, schedule, seed, progress, partial(show, run.title))
+
+
+def identity(config: Config, run: Run) -> dict[str, Any]:
+    """Everything that decides a run's bits: settings, data, code, teachers, versions, machine."""
+    recipe = run.recipe
+    about = describe_run(config, run)
+    about |= {"data": _training_pairs(run).digest(), "code": _code_digest(), "torch": torch.__version__}
+    if not recipe.scratch:
+        starts = {name: run_folder(teacher(run.task, name)) for name in (recipe.start, recipe.teacher)}
+        about["teachers"] = {name: _weights_digest(folder) for name, folder in starts.items()}
+    return about
+
+
+def fingerprint(about: dict[str, Any]) -> str:
+    """A run's identity as a checksum."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def describe_run(config: Config, run: Run) -> dict[str, Any]:
@@ -123,8 +147,9 @@ def describe_run(config: Config, run: Run) -> dict[str, Any]:
         "distill": vars(config.distill) if recipe.places else None,
         "quant": vars(config.quant) | rules if recipe.quantized else None,
         "model": vars(config.model),
+        "online": config.data.online.get(run.task),
         "bf16": use_bf16(schedule.bf16),
-        "device": ranks.device().type,
+        "device": ranks.device_name(),
         "capability": torch.backends.cpu.get_cpu_capability(),
     }
 

@@ -28,6 +28,13 @@ def declare(front: Front) -> None:
     train.add_argument("--bits", default="FP32", help="FP32, W8A8, W6A6, W4A8 or W4A4")
     train.add_argument("--images", default="all", help="all, or how many training images to use")
     train.add_argument("--seed", type=int, default=0, help="of the run (0)")
+    adopt = verb(
+        "adopt",
+        _adopt,
+        "take up models that were trained on another machine from the same commit, profile and data",
+        examples="qdr adopt gpu-machine/work    # its folder work/, then: qdr train",
+    )
+    adopt.add_argument("folder", type=Path, help="the folder work/ of the other machine")
     verb(
         "search",
         _search,
@@ -62,6 +69,14 @@ def _train(options: argparse.Namespace) -> None:
     if options.images != "all" and not (options.images.isdigit() and int(options.images) > 0):
         raise QdrError(f"--images must be 'all' or a positive number, got {options.images!r}")
     make_one(active, Run(task(options), options.method, options.bits, options.images, options.seed))
+
+
+def _adopt(options: argparse.Namespace) -> None:
+    from qdr import config
+    from qdr.train.adopt import MACHINE, adopt
+
+    for run in adopt(config.load(), options.folder):
+        print(f"{run.title}: adopted; all but {', '.join(MACHINE)} is as here")
 
 
 def _search(_: argparse.Namespace) -> None:

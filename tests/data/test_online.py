@@ -1,0 +1,138 @@
+"""Degradations of batches against their equations and against Pillow, and batches that depend on (seed, step) alone."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from qdr.data.degrade import batched
+from qdr.data.degrade.batched import BATCHED, CLEAN, jpeg, streaks
+from qdr.data.loader import PairSet
+from qdr.data.online import OnlineSet
+from qdr.errors import QdrError
+
+CPU = torch.device("cpu")
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def photos() -> Tensor:
+    from skimage.data import astronaut, coffee
+
+    crops = [image[y : y + 64, x : x + 64] for image in (astronaut(), coffee()) for y in (60, 200) for x in (60, 200)]
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> PairSet:
+    rng = np.random.default_rng(0)
+    names, shapes = ["small", "wide"], [(32, 48, 3), (40, 80, 3)]
+    images = [rng.integers(0, 256, shape, dtype=np.uint8) for shape in shapes]
+    (tmp_path / "truth").mkdir()
+    for name, image in zip(names, images, strict=True):
+        Image.fromarray(image[..., 0]).save(tmp_path / "truth" / f"{name}.png")
+    return PairSet(tmp_path, names, images, images)
+
+
+@pytest.mark.parametrize("kind", BATCHED)
+def test_batches_have_256_levels_and_some_images_stay_clean(photos: Tensor, kind: str) -> None:
+    many = photos.repeat(40, 1, 1, 1)
+    degraded = BATCHED[kind](generator(), many, torch.full_like(many[:, :1], 0.6))
+    levels = degraded * 255
+    assert degraded.shape == many.shape
+    assert degraded.amin() >= 0
+    assert degraded.amax() <= 1
+    assert torch.allclose(levels, levels.round(), atol=1e-3)
+    untouched = ((degraded - many).abs().amax(dim=(1, 2, 3)) < 1e-3).float().mean()
+    if kind != "noise":  # whose levels begin at none
+        assert CLEAN / 3 < untouched < 3 * CLEAN
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high"), [("noise", 18, 40), ("rain", 10, 30), ("haze", 8, 25), ("low-light", 4, 16)]
+)
+def test_strength(photos: Tensor, kind: str, low: float, high: float) -> None:
+    many = photos.repeat(20, 1, 1, 1)
+    error = (BATCHED[kind](generator(1), many, torch.full_like(many[:, :1], 0.6)) - many).square().mean(dim=(1, 2, 3))
+    assert low < float((-10 * error.clamp(min=1e-5).log10()).median()) < high
+
+
+def test_white_noise_has_the_drawn_deviation(photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batched, "_uniform", lambda rng, n, low, high: torch.full((n, 1, 1, 1), (low + high) / 2))
+    monkeypatch.setattr(batched, "_chosen", lambda rng, n, share: torch.ones((n, 1, 1, 1), dtype=torch.bool))
+    grey = torch.full_like(photos, 128 / 255)
+    assert float((batched.noise(generator(), grey, grey) - grey).std()) == pytest.approx(25 / 255, rel=0.02)
+
+
+def test_haze_is_koschmieders_equation(photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = iter([0.5, 0.8, 0.0])  # exponent of the transmission, airlight, noise
+    monkeypatch.setattr(batched, "_uniform", lambda rng, n, low, high: torch.full((n, 1, 1, 1), next(draws)))
+    monkeypatch.setattr(batched, "_normal", lambda rng, like: torch.zeros_like(like))
+    monkeypatch.setattr(batched, "compressed", lambda rng, images, share, quality: images)
+    monkeypatch.setattr(batched, "CLEAN", 0.0)
+    hazy = batched.haze(generator(), photos, torch.full_like(photos[:, :1], 0.75))
+    assert torch.allclose(hazy, photos * 0.5 + 0.8 * 0.5, atol=0.51 / 255)
+
+
+def test_streaks_fall_along_their_angle() -> None:
+    def slope(angle: float) -> float:
+        layer = streaks(generator(3), torch.zeros(8, 3, 192, 192), torch.full((8, 1, 1, 1), angle))
+        spectrum = torch.fft.fft2(layer - layer.mean(dim=(2, 3), keepdim=True)).abs().square().sum(dim=(0, 1))
+        y = torch.fft.fftfreq(192)[:, None].expand(192, 192)
+        x = torch.fft.fftfreq(192)[None].expand(192, 192)
+        yy, xx, xy = ((spectrum * a * b).sum() for a, b in ((y, y), (x, x), (y, x)))
+        return float(0.5 * torch.atan2(-2 * xy, xx - yy))  # the spectrum lies across the streaks
+
+    for angle in (-0.5, 0.0, 0.4):
+        assert slope(angle) == pytest.approx(angle, abs=0.1)
+
+
+@pytest.mark.parametrize("quality", [60, 80, 95])
+def test_jpeg_is_what_a_file_gives_back(photos: Tensor, quality: int) -> None:
+    ours = jpeg(photos, torch.full((len(photos), 1, 1, 1), float(quality)))
+    for image, mine in zip(photos, ours, strict=True):
+        file = io.BytesIO()
+        Image.fromarray((image.permute(1, 2, 0) * 255).round().byte().numpy()).save(
+            file, "JPEG", quality=quality, subsampling=0
+        )
+        theirs = torch.from_numpy(np.asarray(Image.open(file)).copy()).permute(2, 0, 1) / 255
+        assert float((mine - theirs).abs().mean()) < 0.6 / 255  # rounding inside the transform
+        assert float((mine - image).square().mean()) == pytest.approx(float((theirs - image).square().mean()), rel=0.05)
+
+
+@pytest.mark.parametrize("kind", BATCHED)
+def test_a_batch_depends_on_seed_and_step_alone(split: PairSet, kind: str) -> None:
+    data = OnlineSet(split, kind, CPU)
+    whole = list(data.batches(4, 6, 16, seed=1))
+    for (a, b), (c, d) in zip(whole[2:], data.batches(2, 6, 16, seed=1, start=2), strict=True):
+        assert torch.equal(a, c)
+        assert torch.equal(b, d)
+    shared = [next(data.batches(1, 6, 16, seed=1, share=share))[0] for share in ((0, 2), (2, 6))]
+    assert torch.equal(torch.cat(shared), whole[0][0])
+    assert not torch.equal(whole[0][1], whole[1][1])
+
+
+def test_crops_are_pieces_of_the_images(split: PairSet) -> None:
+    ((_, clean),) = OnlineSet(split, "noise", CPU).batches(1, 20, 16, seed=5)
+    pieces = set()
+    for image in split.targets:
+        tensor = torch.from_numpy(image).permute(2, 0, 1)
+        windows = tensor.unfold(1, 16, 1).unfold(2, 16, 1).flatten(1, 2).transpose(0, 1)
+        for turned in (windows, windows.transpose(2, 3)):
+            for flips in ((), (2,), (3,), (2, 3)):
+                pieces |= {piece.numpy().tobytes() for piece in turned.flip(flips).contiguous()}
+    assert all((crop * 255).round().byte().numpy().tobytes() in pieces for crop in clean)
+
+
+def test_too_small_images_are_refused(split: PairSet) -> None:
+    with pytest.raises(QdrError, match="'small' is smaller than the patch of 40"):
+        next(OnlineSet(split, "noise", CPU).batches(1, 2, 40, seed=0))
