@@ -26,7 +26,7 @@ HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Plan:
-    """A profile's cells with the steps of each; where steps were timed, the seconds of each, the bytes of all, and on what."""
+    """A profile's cells and the steps of each; where steps were timed, on what, the seconds of each and the bytes of all."""
 
     profile: str
     needs: dict[Run, list[Run]]
