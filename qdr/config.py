@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from qdr.errors import QdrError, check_choice
 from qdr.methods import catalogue, recipe
@@ -20,7 +20,7 @@ from qdr.strict import build, read_yaml
 TASKS = ("lowlight", "dehaze", "derain", "denoise")
 SCENES = "scenes"  # training on procedural scenes instead of a source
 DETECTORS = {"procedural": ("centre",), "voc": ("yolox_nano", "nanodet_m", "FastestDet")}
-Gating = Literal["every", "last", "scaling", "none"]
+GATING = ("every", "last", "scaling", "none")
 _COUNTS = ("steps", "batch", "patch", "log_every", "save_every", "accumulate")
 BITS = ("FP32", "W8A8", "W7A8", "W6A6", "W4A8", "W4A4")
 
@@ -77,7 +77,7 @@ class ModelConfig:
 
     channels: list[int]
     blocks: list[int]
-    gating: Gating = "every"
+    gating: str = "every"
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,7 @@ def _check(config: Config) -> None:
     if any(side % 8 for side in (*config.bench.sides, config.fp32.patch, config.tune.patch)):
         raise QdrError("bench.sides, fp32.patch and tune.patch must be multiples of 8 (the EFM halves three times)")
     _check_bench(config.bench)
-    check_choice("model.gating", config.model.gating, get_args(Gating))
+    check_choice("model.gating", config.model.gating, GATING)
     if len(config.model.channels) != len(config.model.blocks):
         raise QdrError("model.channels and model.blocks must have one entry per level")
     _check_detect(config.detect)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from torch import nn
 
 from qdr.config import ModelConfig
 from qdr.errors import check_choice
-from qdr.models.efm import EFM
+from qdr.models.efm import EFM, Gating
 from qdr.models.peers.aodnet import AODNet
 from qdr.models.peers.dncnn import DnCNN
 from qdr.models.peers.ffdnet import FFDNet
@@ -19,7 +20,7 @@ from qdr.models.peers.zerodce import ZeroDCE
 
 WIDER = 32  # channels that efm-wide has more at every level
 NETWORKS: dict[str, Callable[[ModelConfig], nn.Module]] = {
-    "efm": lambda c: EFM(c.channels, c.blocks, c.gating),
+    "efm": lambda c: EFM(c.channels, c.blocks, cast(Gating, c.gating)),
     "efm-no-ldg": lambda c: EFM(c.channels, c.blocks, "none"),  # without Learnable Degradation Gating
     "efm-wide": lambda c: EFM([channels + WIDER for channels in c.channels], c.blocks),  # a teacher
     # presets beside `efm`, which is `base`, and what else was tried for it
