@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from qdr.errors import QdrError, check_choice, nearest
+from qdr.errors import QdrError, nearest
 from qdr.files import read_text
 
 T = TypeVar("T")
@@ -95,8 +95,6 @@ def _value(kind: Any, value: Any, where: str) -> Any:
             raise QdrError(f"{where} must be a mapping, got {value!r}")
         inner = typing.get_args(kind)[1]
         return {str(key): _value(inner, item, f"{where}.{key}") for key, item in value.items()}
-    if origin is typing.Literal:
-        return check_choice(where, str(value), typing.get_args(kind))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 2**1000 else math.inf
     if isinstance(kind, types.UnionType) or type(value) is not kind:

@@ -55,7 +55,7 @@ def quantize(config: Config, run: Run, images: Path, targets: Path | None, outpu
         raise QdrError(f"method {run.method!r} needs clean targets: add --targets, or take a method with `labels: false`")
     if run.bits not in ENGINE_BITS[1:]:
         raise QdrError(f"no engine runs {run.bits}: choose one of {', '.join(ENGINE_BITS[1:])}")
-    paths.check_writable(output.parent)
+    paths.check_writable(output)
     data = PairSet.read(images, targets)
     seed = derive(config.tune.seed, run.seed, "train")
     seed_everything(seed)

@@ -80,6 +80,28 @@ def elsewhere() -> onnx.ModelProto:
     return proto
 
 
+def beside() -> onnx.ModelProto:
+    """A model whose weights are in a file beside it, which is not there."""
+    proto = elsewhere()
+    proto.graph.initializer[0].external_data[0].value = "m.onnx.data"
+    return proto
+
+
+def two_inputs() -> onnx.ModelProto:
+    """A model that takes the strength of the noise too."""
+    proto = identity()
+    proto.graph.input.append(helper.make_tensor_value_info("sigma", TensorProto.FLOAT, [1]))
+    return proto
+
+
+def bright() -> onnx.ModelProto:
+    """A model that gives values of 0 to 255."""
+    proto = identity()
+    weight = 255 * np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1)
+    proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight, "w"))
+    return proto
+
+
 def weights(data: bytes) -> Inject:
     return lambda place: (place / "model.safetensors").write_bytes(data)
 
@@ -151,6 +173,30 @@ FAULTS = [
         onnx_file(elsewhere()),
         RESTORE,
         "keeps its tensor 'w' in another file: export it as one file",
+        GONE,
+    ),
+    Fault(
+        "onnx-weights-missing",
+        "an ONNX file whose weights are in a file that is missing",
+        onnx_file(beside()),
+        RESTORE,
+        "keeps its weights in m.onnx.data, which is not beside it: copy that file there",
+        GONE,
+    ),
+    Fault(
+        "onnx-two-inputs",
+        "an ONNX file that takes more than a picture",
+        onnx_file(two_inputs()),
+        RESTORE,
+        "takes 'image', 'sigma' and gives 'restored': a model of one picture in and one out is needed",
+        GONE,
+    ),
+    Fault(
+        "onnx-values",
+        "an ONNX file that gives values of 0 to 255 and says nothing of it",
+        onnx_file(bright()),
+        RESTORE,
+        "of a picture of 0 to 1: say what its values run over with --values",
         GONE,
     ),
     Fault(
