@@ -64,9 +64,9 @@ def fan_out(config: Config, workers: int, scheduler: str | None, retries: int, g
         from distributed import Client, LocalCluster, as_completed
     except ImportError as error:
         raise QdrError("the fan-out needs Dask: pip install 'qdr[fanout]'") from error
-    for task in config.tasks:
-        if not (folder := paths.prepared(task, "train") / "input").is_dir():
-            raise QdrError(f"{folder} is missing: make the pairs first, `dvc repro prepare`")
+    missing = [folder for task in config.tasks if not (folder := paths.prepared(task, "train") / "input").is_dir()]
+    if missing:
+        raise QdrError(f"{missing[0]} is missing: make the pairs first, `dvc repro prepare`")
     root, needs = paths.project_root(), matrix(config)
     urgency = chains({run: float(steps_of(config, run)) for run in needs}, needs)
     with ExitStack() as stack:  # whatever happens, workers that were started here end here

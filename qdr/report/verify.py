@@ -35,9 +35,8 @@ def verify(profile: str | None = None) -> None:
     """
     present = sorted(path.name for path in (paths.project_root() / "results").iterdir() if path.is_dir())
     chosen = [check_choice("profile", profile, present)] if profile else present
-    parts: list[tuple[str, Callable[[], Iterable[str]]]] = [(name, partial(stale, name)) for name in chosen] + [
-        ("pages", partial(texts.stale, profile))
-    ]
+    parts: list[tuple[str, Callable[[], Iterable[str]]]] = [(name, partial(stale, name)) for name in chosen]
+    parts.append(("pages", partial(texts.stale, profile)))
     count = 0
     for number, (name, part) in enumerate(parts, 1):
         print(f"{name} ({number} of {len(parts)}) ...", file=sys.stderr, flush=True)
