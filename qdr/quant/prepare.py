@@ -18,7 +18,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from qdr.data.calibration import checked
+from qdr.data.calibration import measurable
 from qdr.errors import QdrError
 from qdr.methods import Recipe
 from qdr.models.blocks import QuantPoint
@@ -58,14 +58,14 @@ def fold(model: nn.Module) -> None:
 
 
 def calibrate(model: nn.Module, images: Iterable[Tensor]) -> None:
-    """Set every scale from FP32 activations on `images` ([n, 3, h, w] in [0, 1]) and from the weights.
+    """Set every scale from FP32 activations on `images` ([n, c, h, w], as the network takes them) and from the weights.
 
     Raises:
         QdrError: when nothing can be measured on the images (`qdr.data.calibration`), or a scale is no positive number.
     """
     model.eval()
     with torch.no_grad():
-        for image in checked(images):
+        for image in measurable(images):
             link(model, image)
     for module in quantized_layers(model):
         module.settle()

@@ -39,7 +39,7 @@ def test_every_size_calibrates(sides: tuple[int, int]) -> None:
     image = torch.rand(1, 3, *sides)
     assert all(side % 32 == 0 for side in fitted(image).shape[2:])
     assert torch.equal(fitted(image)[:, :, :1, :1], image[:, :, :1, :1])
-    quantized(small_efm(), [image])
+    quantized(small_efm(), checked([image]))
 
 
 @pytest.mark.parametrize("weights", [True, False], ids=["weights", "activations"])
