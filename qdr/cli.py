@@ -11,6 +11,7 @@ import io
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from qdr.errors import QdrError
@@ -23,7 +24,7 @@ EXIT_CODES = """exit codes:
   1    done in part: some files could not be restored, were passed over or are not whole (they
        are named at the end), or `qdr compare --fail-on` found what it was to fail on
   2    a mistake in the command, the input or the environment: one line on stderr says what and
-       what to do (QDR_TRACEBACK=1 shows the traceback)
+       what to do (QDR_TRACEBACK=1 shows the traceback above it)
   130  interrupted by Ctrl-C (143: by SIGTERM): run the same command again to go on"""
 
 
@@ -43,21 +44,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return verb(options) or 0
     except QdrError as error:
-        if os.environ.get("QDR_TRACEBACK"):
-            raise
-        print(f"qdr: error: {error}", file=sys.stderr)
-        return 2
+        return _refused(str(error))
     except BrokenPipeError:  # `qdr data status | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if os.environ.get("QDR_TRACEBACK") or error.errno is None:
+        if error.errno is None:
             raise
-        print(f"qdr: error: {error.filename or 'file system'}: {error.strerror}", file=sys.stderr)
-        return 2
+        return _refused(f"{error.filename or 'file system'}: {error.strerror}")
     except KeyboardInterrupt as error:
         print("qdr: interrupted; run the same command again to go on", file=sys.stderr)
         return 128 + getattr(error, "signal", signal.SIGINT)
+
+
+def _refused(why: str) -> int:
+    """Print the line of an error that is being handled, below its traceback where that was asked for; its exit code."""
+    if os.environ.get("QDR_TRACEBACK"):
+        traceback.print_exc()
+    print(f"qdr: error: {why}", file=sys.stderr)
+    return 2
 
 
 def parser() -> Front:

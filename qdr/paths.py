@@ -179,17 +179,18 @@ def replacing(target: Path) -> Iterator[Path]:
         shutil.rmtree(holder, ignore_errors=True)
 
 
-def check_writable(folder: Path) -> None:
-    """Refuse a folder, there or not yet, into which no file can be written.
+def check_writable(path: Path) -> None:
+    """Refuse a folder into which no file, or a file that cannot be written; there or not yet.
 
     Raises:
         QdrError: with the system's reason.
     """
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    first = path.parent if path.is_file() else path
+    there = next(place for place in (first, *path.absolute().parents) if place.exists())
     try:
         tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise _unwritable(path, error) from error
 
 
 def _unwritable(target: Path, error: OSError) -> QdrError:

@@ -160,10 +160,15 @@ def test_mistakes_in_the_command_are_one_line(
     assert error.count("\n") == 1
 
 
-def test_traceback_on_request(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_traceback_on_request_changes_no_exit_code(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = main(["prepare", "derian"]), capsys.readouterr().err
     monkeypatch.setenv("QDR_TRACEBACK", "1")
-    with pytest.raises(Exception, match="derian"):
-        main(["prepare", "derian"])
+    traced = main(["prepare", "derian"]), capsys.readouterr().err
+    assert traced[0] == plain[0] == 2
+    assert traced[1].startswith("Traceback")
+    assert traced[1].endswith(plain[1])
 
 
 def test_exit_codes_are_the_documented_ones(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

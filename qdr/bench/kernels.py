@@ -61,7 +61,7 @@ def write_kernels(config: Config, presets: dict[str, str] = PRESETS) -> None:
 
     `presets` are the networks it is made for, of `qdr.models.zoo`, by the name of the row.
     """
-    found = side_by_side(partial(_rows, config), list(presets.items()), config.threads)
+    found = side_by_side(partial(_rows, config), list(presets.items()), config.threads, "kernels")
     write_rows(paths.results(config.profile) / "kernels.csv", [row for rows in found for row in rows])
 
 

@@ -7,7 +7,8 @@ it neither counts as missed nor as found. Classes without an object are left out
 
 AP is no mean over images, so that each resampled set of images is accumulated again: `COCOeval` matches detections to
 objects image by image once (`evalImgs`), and its `accumulate` is run on those matches in the resampled order, an image
-drawn twice counting twice. The same sets serve every condition, hence differences of conditions are paired.
+drawn twice counting twice. The same sets serve every condition, hence differences of conditions are paired. So do the sets
+that lack one image, which the interval is corrected by (`qdr.evaluate.stats`).
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ Drawn = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Precision:
-    """AP50 and AP, [2]: of all images, and of every resampled set, [sets, 2]."""
+    """AP50 and AP, [2]: of all images, of every resampled set, [sets, 2], and of all images but one, [images, 2]."""
 
     value: Drawn
     drawn: Drawn
+    left_out: Drawn
 
 
 def average_precision(truth: Sequence[Labelled], found: Sequence[Detections], classes: int, sets: Sets) -> Precision:
@@ -45,22 +47,24 @@ def average_precision(truth: Sequence[Labelled], found: Sequence[Detections], cl
         truth: labelled images.
         found: detections of the same images, in the same order.
         classes: number of classes.
-        sets: resampled sets of image indices, [sets, images]; may be empty, [0, images].
+        sets: resampled sets of image indices, [sets, images]; may be empty, [0, images], and then no image is left out.
     """
     evaluation = _match(truth, found, classes)
     matches = evaluation.evalImgs
     count = len(truth)
 
     def measure(chosen: NDArray[np.int64]) -> Drawn:
-        evaluation.evalImgs = [matches[k * count + i] for k in range(classes) for i in chosen]
+        evaluation.evalImgs = [matches[k * count + i] if i >= 0 else None for k in range(classes) for i in chosen]
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation.accumulate()
         precision = evaluation.eval["precision"][..., 0, 0]  # [thresholds, recalls, classes]
         present = precision[0, 0] > -1
         return np.array([precision[0][:, present].mean(), precision[:, :, present].mean()])
 
-    drawn = [measure(chosen) for chosen in sets]
-    return Precision(measure(np.arange(count)), np.array(drawn).reshape(-1, len(METRICS)))
+    every = np.arange(count)
+    others = [np.where(every == i, -1, every) for i in every] if len(sets) else []  # COCO skips what is None
+    drawn, left_out = (np.array([measure(chosen) for chosen in group]).reshape(-1, len(METRICS)) for group in (sets, others))
+    return Precision(measure(every), drawn, left_out)
 
 
 def _match(truth: Sequence[Labelled], found: Sequence[Detections], classes: int) -> Any:

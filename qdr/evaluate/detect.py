@@ -45,7 +45,7 @@ from qdr.train.plan import Run, plan
 METHODS = {"fp32": "FP32", "ptq": "W8A8", "qat": "W8A8", "qdr": "W8A8"}
 HARMLESS = ("fp32", "qdr")  # whose restoration of clean images is measured
 SPLIT = "labelled"  # of procedural scenes: none is trained on
-Compared = tuple[float, Values]  # of all images, and of every resampled set
+Compared = tuple[float, Values, Values]  # of all images, of every resampled set, of all images but one
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _rows(conditions: list[Condition], measured: dict[str, Precision], stats: Bo
         about = {"condition": condition.name, "method": condition.method, "bits": condition.bits, "engine": condition.engine}
         own = measured[condition.key]
         for i, metric in enumerate(METRICS):
-            compared: dict[str, Compared] = {metric: (float(own.value[i]), own.drawn[:, i])}
+            compared: dict[str, Compared] = {metric: (float(own.value[i]), own.drawn[:, i], own.left_out[:, i])}
             if condition.name == "clean-restored":
                 compared[f"{metric}_gain"] = _less(own, measured["clean"], i)
             if condition.name == "restored":
@@ -130,16 +130,16 @@ def _rows(conditions: list[Condition], measured: dict[str, Precision], stats: Bo
                 gain = _less(fp32, degraded, i)
                 if stats.interval(*gain).low > 0:
                     compared[f"{metric}_gain_kept"] = _share(compared[f"{metric}_gain"], gain)
-            for name, (value, drawn) in compared.items():
-                found = stats.interval(value, drawn)
+            for name, numbers_of in compared.items():
+                found = stats.interval(*numbers_of)
                 numbers = {"value": found.estimate, "low": found.low, "high": found.high}
                 yield about | {"metric": name} | {key: f"{number:.6f}" for key, number in numbers.items()}
 
 
 def _less(a: Precision, b: Precision, i: int) -> Compared:
-    return float(a.value[i] - b.value[i]), a.drawn[:, i] - b.drawn[:, i]
+    return float(a.value[i] - b.value[i]), a.drawn[:, i] - b.drawn[:, i], a.left_out[:, i] - b.left_out[:, i]
 
 
 def _share(kept: Compared, gain: Compared) -> Compared:
-    some = gain[1] > 0
-    return kept[0] / gain[0], kept[1][some] / gain[1][some]
+    (value, drawn, left_out), (whole, gained, alone) = kept, gain
+    return value / whole, drawn[gained > 0] / gained[gained > 0], left_out[alone > 0] / alone[alone > 0]

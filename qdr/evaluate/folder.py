@@ -47,13 +47,15 @@ def quantize(config: Config, run: Run, images: Path, targets: Path | None, outpu
         PSNR in dB between the INT8 engine's and the FP32 teacher's restored images, mean over the folder.
 
     Raises:
-        QdrError: when the method needs targets and there are none, no engine runs the width, or an image is bad.
+        QdrError: when the method needs targets and there are none, no engine runs the width, an image is bad, or the
+            output cannot be written.
     """
     recipe = run.recipe
     if recipe.labels and targets is None:
         raise QdrError(f"method {run.method!r} needs clean targets: add --targets, or take a method with `labels: false`")
     if run.bits not in ENGINE_BITS[1:]:
         raise QdrError(f"no engine runs {run.bits}: choose one of {', '.join(ENGINE_BITS[1:])}")
+    paths.check_writable(output)
     data = PairSet.read(images, targets)
     seed = derive(config.tune.seed, run.seed, "train")
     seed_everything(seed)

@@ -3,6 +3,11 @@
 Every method restores the same images, so differences are taken per image and the images are resampled (percentile
 bootstrap, Efron and Tibshirani 1993, chapter 13). Seeds are averaged per image first; the spread over seeds is another
 source of variation and is stated apart. An interval over a handful of images is wide, as it should be.
+
+What is no mean over images may be biased when images are drawn twice: the average precision of a detector is higher on most
+resampled sets than on all images (48.7 points between quantiles of 44.5 and 63). Such an interval is bias-corrected and
+accelerated (BCa, chapter 14): the quantiles are moved by how much of the resampled values lies below the estimate, and by
+the skewness of what leaving out single images does.
 """
 
 from __future__ import annotations
@@ -68,10 +73,24 @@ class Bootstrap:
             raise QdrError(f"an interval needs at least two images, got {count}")
         return np.random.default_rng(self.seed).integers(count, size=(self.resamples, count))
 
-    def interval(self, estimate: float, drawn: Values) -> Interval:
-        """An estimate with the interval of its values on the resampled sets."""
-        tail = (1 - self.confidence) / 2
-        low, high = np.quantile(drawn, [tail, 1 - tail])
+    def interval(self, estimate: float, drawn: Values, left_out: Values | None = None) -> Interval:
+        """An estimate with the interval of its values on the resampled sets.
+
+        Args:
+            estimate: on all images.
+            drawn: on each resampled set.
+            left_out: on all images but one, in turn: the interval is then BCa, else the percentiles.
+        """
+        tails = np.array([(1 - self.confidence) / 2, (1 + self.confidence) / 2])
+        if left_out is not None:
+            below = (np.mean(drawn < estimate) + np.mean(drawn <= estimate)) / 2
+            bias = stats.norm.ppf(np.clip(below, 0.5 / len(drawn), 1 - 0.5 / len(drawn)))
+            moved = left_out.mean() - left_out
+            spread = float((moved**2).sum())
+            skew = float((moved**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
+            z = bias + stats.norm.ppf(tails)
+            tails = stats.norm.cdf(bias + z / (1 - skew * z))
+        low, high = np.quantile(drawn, tails)
         return Interval(estimate, float(low), float(high))
 
 

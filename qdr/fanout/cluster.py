@@ -49,7 +49,8 @@ def fan_out(config: Config, workers: int, scheduler: str | None, retries: int, g
         config: the active profile.
         workers: processes on this machine, where no scheduler is given.
         scheduler: address of a running Dask scheduler whose workers see this folder at the same path.
-        retries: how often a cell whose command failed is tried again. Cells of a worker that died are always given on.
+        retries: how often a cell whose command failed is tried again, by the same worker. Cells of a worker that died are
+            always given on.
         gpus: CUDA devices of this machine, dealt out to its workers in turn; with a scheduler, whether a cell needs a worker
             that offers `GPU`.
 
@@ -57,12 +58,15 @@ def fan_out(config: Config, workers: int, scheduler: str | None, retries: int, g
         One outcome per cell, in the order in which they ended. A cell fails alone, with those that need it.
 
     Raises:
-        QdrError: when Dask is not installed or the scheduler does not answer.
+        QdrError: when Dask is not installed, there are no pairs to train on, or the scheduler does not answer.
     """
     try:
         from distributed import Client, LocalCluster, as_completed
     except ImportError as error:
         raise QdrError("the fan-out needs Dask: pip install 'qdr[fanout]'") from error
+    missing = [folder for task in config.tasks if not (folder := paths.prepared(task, "train") / "input").is_dir()]
+    if missing:
+        raise QdrError(f"{missing[0]} is missing: make the pairs first, `dvc repro prepare`")
     root, needs = paths.project_root(), matrix(config)
     urgency = chains({run: float(steps_of(config, run)) for run in needs}, needs)
     with ExitStack() as stack:  # whatever happens, workers that were started here end here
@@ -77,8 +81,8 @@ def fan_out(config: Config, workers: int, scheduler: str | None, retries: int, g
         for run, teachers in needs.items():
             before = [futures[other] for other in teachers]
             futures[run] = client.submit(
-                train, run, str(root), 0 if scheduler else gpus, before,
-                key=f"{run.task}/{run.name}", retries=retries, priority=int(urgency[run]), pure=False, **needed,
+                train, run, str(root), 0 if scheduler else gpus, retries, before,
+                key=f"{run.task}/{run.name}", priority=int(urgency[run]), pure=False, **needed,
             )  # fmt: skip
         names, outcomes = {future.key: run for run, future in futures.items()}, []
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -92,12 +96,16 @@ def fan_out(config: Config, workers: int, scheduler: str | None, retries: int, g
     return outcomes
 
 
-def train(run: Run, root: str, gpus: int, before: list[Outcome]) -> Outcome:
-    """Make one model by the command that makes it everywhere, on a worker; its output goes to `log_file`."""
+def train(run: Run, root: str, gpus: int, retries: int, before: list[Outcome]) -> Outcome:
+    """Make one model by the command that makes it everywhere, on a worker; its output goes to `log_file`.
+
+    A command that fails is an outcome, not an exception, of which workers would print a traceback.
+    """
     from distributed import get_worker
 
-    del before  # Dask waits for them
     worker = str(get_worker().name)
+    if lost := [outcome.failure for outcome in before if outcome.failure]:
+        return Outcome(run, 0.0, worker, lost[0])
     environment = dict(os.environ)
     if gpus and worker.isdigit():
         environment["CUDA_VISIBLE_DEVICES"] = str(int(worker) % gpus)
@@ -105,11 +113,12 @@ def train(run: Run, root: str, gpus: int, before: list[Outcome]) -> Outcome:
     command += ["--images", run.images, "--seed", str(run.seed)]
     log, begun = log_file(Path(root), run), time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        done = subprocess.run(command, cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False)
-    if done.returncode:
-        raise RuntimeError(f"exit code {done.returncode}: {_last_line(log)} ({log})")
-    return Outcome(run, time.monotonic() - begun, worker)
+    for _ in range(retries + 1):
+        with log.open("ab") as output:
+            done = subprocess.run(command, cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False)
+        if not done.returncode:
+            return Outcome(run, time.monotonic() - begun, worker)
+    return Outcome(run, time.monotonic() - begun, worker, f"exit code {done.returncode}: {_last_line(log)} ({log})")
 
 
 def log_file(root: Path, run: Run) -> Path:

@@ -8,6 +8,7 @@ reason. It has no other way to produce a number. What was measured on a Jetson e
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ def jetson(config: Config) -> None:
     record: dict[str, Any]
     paths.tensorrt_engines().mkdir(parents=True, exist_ok=True)
     if reason is not None:
+        print(f"no engine is built: {reason}", file=sys.stderr)
         record = {"status": "not built", "reason": reason, "rows": []}
     else:
         task = config.bench.task
@@ -44,7 +46,9 @@ def jetson(config: Config) -> None:
 
 def _time(precision: str, model: Path, settings: BenchConfig) -> dict[str, Any]:
     engine = paths.tensorrt_engines() / f"{model.stem}.engine"
+    print(f"{precision}: TensorRT builds the engine, which takes minutes ...", file=sys.stderr)
     tensorrt.build(model, engine, settings.side)
+    print(f"{precision}: built, now timed", file=sys.stderr)
     session = tensorrt.TensorRtSession(engine)
     verdict = judge(session, model, precision)
     if not verdict.right:

@@ -18,6 +18,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from qdr.data.calibration import measurable
 from qdr.errors import QdrError
 from qdr.methods import Recipe
 from qdr.models.blocks import QuantPoint
@@ -57,13 +58,35 @@ def fold(model: nn.Module) -> None:
 
 
 def calibrate(model: nn.Module, images: Iterable[Tensor]) -> None:
-    """Set every scale from FP32 activations on `images` ([n, 3, h, w] in [0, 1]) and from the weights."""
+    """Set every scale from FP32 activations on `images` ([n, c, h, w], as the network takes them) and from the weights.
+
+    Raises:
+        QdrError: when nothing can be measured on the images (`qdr.data.calibration`), or a scale is no positive number.
+    """
     model.eval()
     with torch.no_grad():
-        for image in images:
+        for image in measurable(images):
             link(model, image)
     for module in quantized_layers(model):
         module.settle()
+    check_scales(model)
+
+
+def check_scales(model: nn.Module) -> None:
+    """Refuse scales that no engine computes with: zero, negative, infinite or no numbers.
+
+    Raises:
+        QdrError: naming the layer.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, ActivationQuantizer | QuantConv2d):
+            x = module.conv.weight if isinstance(module, QuantConv2d) else torch.empty(0)
+            scale = module.quantizer.scale(x).detach()
+            if not (torch.isfinite(scale) & (scale > 0)).all():
+                raise QdrError(
+                    f"the scale of {name!r} is {float(scale[~((scale > 0) & scale.isfinite())].flatten()[0])}: the model's "
+                    "weights or its training broke, start from weights that restore a picture"
+                )
 
 
 def link(model: nn.Module, image: Tensor) -> None:
@@ -103,7 +126,12 @@ def quantized_layers(model: nn.Module) -> list[ActivationQuantizer | QuantConv2d
 
 
 def freeze(model: nn.Module) -> None:
-    """Switch to export mode: layers emit ONNX Q/DQ with their present weights and scales."""
+    """Switch to export mode: layers emit ONNX Q/DQ with their present weights and scales.
+
+    Raises:
+        QdrError: when a scale is no positive number, or a quantizer has no form that engines run.
+    """
+    check_scales(model)
     for module in quantized_layers(model):
         module.freeze()
 

@@ -184,8 +184,14 @@ MEASURED = {
 }
 
 
-def load(path: Path, schema: dict[str, Check]) -> pd.DataFrame:
+def load(path: Path, schema: dict[str, Check], foreign: bool = False) -> pd.DataFrame:
     """Rows of a CSV as typed columns.
+
+    Args:
+        path: of the file.
+        schema: its columns, with the check of each.
+        foreign: it may be of another version of qdr: of the schema's columns those that it has are read, and names that are
+            not known here too.
 
     Raises:
         QdrError: on a missing file, other columns than the schema's, a bad value or a row that is there twice.
@@ -193,9 +199,12 @@ def load(path: Path, schema: dict[str, Check]) -> pd.DataFrame:
     rows = read_rows(path)
     if not rows:
         raise QdrError(f"{path} has no rows: run `dvc repro`")
-    if schema is LATENCY and not rows[0].keys() & set(LATER):
+    if foreign:
+        kept = (_number, int, _RUN["task"])
+        schema = {name: check if check in kept else str for name, check in schema.items() if name in rows[0]}
+    elif schema is LATENCY and not rows[0].keys() & set(LATER):
         schema = {name: check for name, check in schema.items() if name not in LATER}
-    if list(rows[0]) != list(schema):
+    if not foreign and list(rows[0]) != list(schema):
         raise QdrError(f"{path} has columns {','.join(rows[0])}; expected {','.join(schema)}")
     seen: dict[tuple[str, ...], int] = {}
     checks = {name: cache(check) for name, check in schema.items()}  # most columns hold a few values, many times

@@ -7,7 +7,7 @@ names, times the profile's steps; the times to the end are simulated schedules (
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +18,7 @@ from qdr.fanout import estimate
 from qdr.report.load import STEPS, load
 from qdr.rows import write_json, write_rows
 from qdr.train.order import chains, makespan
-from qdr.train.plan import Run, matrix
+from qdr.train.plan import Run, matrix, steps_of
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 HOUR = 3600.0
@@ -26,14 +26,20 @@ HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Plan:
-    """A profile's cells with the seconds of each, the bytes of all, and where steps were timed."""
+    """A profile's cells and the steps of each; where steps were timed, on what, the seconds of each and the bytes of all."""
 
     profile: str
     needs: dict[Run, list[Run]]
-    seconds: dict[Run, float]
-    size: int
-    device: str
-    threads: int
+    steps: dict[Run, int]
+    seconds: dict[Run, float] = field(default_factory=dict)
+    size: int = 0
+    device: str = ""
+    threads: int = 1
+
+    @property
+    def timed(self) -> bool:
+        """Whether steps of this profile were timed, on whatever machine."""
+        return bool(self.seconds)
 
     def hours(self, workers: int) -> float:
         """Simulated hours to the end with so many workers."""
@@ -53,31 +59,40 @@ def measure(config: Config) -> None:
 
 
 def read_plan(config: Config) -> Plan:
-    """The plan of a profile from its measured step times.
+    """The plan of a profile, with its measured step times where there are some.
 
     Raises:
-        QdrError: when they are missing, or of another matrix than the profile's.
+        QdrError: when they are of another matrix than the profile's.
     """
     path, needs = paths.results(config.profile) / "steps.csv", matrix(config)
+    steps = {run: steps_of(config, run) for run in needs}
+    if not path.is_file():
+        return Plan(config.profile, needs, steps)
     rows = [{str(key): value for key, value in row.items()} for row in load(path, STEPS).to_dict("records")]
     seconds = estimate.seconds(config, needs, rows, str(path))
-    first = rows[0]
-    return Plan(config.profile, needs, seconds, estimate.storage(needs, rows), str(first["device"]), int(first["threads"]))
+    size, first = estimate.storage(needs, rows), rows[0]
+    return Plan(config.profile, needs, steps, seconds, size, str(first["device"]), int(first["threads"]))
 
 
 def show(plan: Plan, console: Console) -> None:
     """Print the matrix by method, and the hours by number of workers."""
     table = Table(title=f"{plan.profile}: {len(plan.needs)} models", title_justify="left")
-    for name in ("method", "bits", "tasks", "models", "hours each", "hours"):
+    for name in ("method", "bits", "tasks", "models", "steps each", *(("hours each", "hours") if plan.timed else ())):
         table.add_column(name, justify="left" if name in ("method", "bits", "tasks") else "right")
     groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in plan.needs:
         groups[run.method, run.bits].append(run)
     for (method, bits), runs in groups.items():
-        hours = [plan.seconds[run] / HOUR for run in runs]
-        tasks = ", ".join(dict.fromkeys(run.task for run in runs))
-        table.add_row(method, bits, tasks, str(len(runs)), f"{max(hours):.3g}", f"{sum(hours):.3g}")
+        hours = [plan.seconds[run] / HOUR for run in runs] if plan.timed else []
+        tasks, steps = ", ".join(dict.fromkeys(run.task for run in runs)), max(plan.steps[run] for run in runs)
+        times = [f"{max(hours):.3g}", f"{sum(hours):.3g}"] if hours else []
+        table.add_row(method, bits, tasks, str(len(runs)), str(steps), *times)
     console.print(table)
+    if not plan.timed:
+        console.print(
+            f"hours and storage: `qdr plan --profile {plan.profile} --measure` times a few steps of each kind here"
+        )
+        return
     where = f"{plan.device}, {plan.threads} thread{'s' if plan.threads > 1 else ''}"
     console.print(f"steps timed on: {where} (results/{plan.profile}/steps.json); storage: {plan.size / 1e6:.0f} MB")
     console.print(f"the longest chain, a teacher and what learns from it: {plan.longest:.3g} hours")

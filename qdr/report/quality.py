@@ -71,6 +71,16 @@ def span(counts: Iterable[int]) -> str:
     return " to ".join(str(number) for number in dict.fromkeys([found[0], found[-1]]))
 
 
+def seeds(frame: pd.DataFrame) -> str:
+    """How many seeds the models of some rows have, for captions; what is shown is averaged over them.
+
+    >>> seeds(pd.DataFrame({"task": "x", "method": "y", "bits": "z", "images": "all", "seed": [0, 1]}))
+    '2 seeds per model'
+    """
+    found = span(int(number) for number in frame.groupby(["task", "method", "bits", "images"])["seed"].nunique())
+    return f"{found} seed{'' if found == '1' else 's'} per model"
+
+
 class Quality:
     """The rows of results/quality.csv."""
 

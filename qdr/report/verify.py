@@ -10,8 +10,10 @@ the installed ones, and otherwise left out, with the reason. Tables hold text an
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
@@ -33,10 +35,14 @@ def verify(profile: str | None = None) -> None:
     """
     present = sorted(path.name for path in (paths.project_root() / "results").iterdir() if path.is_dir())
     chosen = [check_choice("profile", profile, present)] if profile else present
+    parts: list[tuple[str, Callable[[], Iterable[str]]]] = [(name, partial(stale, name)) for name in chosen]
+    parts.append(("pages", partial(texts.stale, profile)))
     count = 0
-    for line in [*(line for name in chosen for line in stale(name)), *texts.stale(profile)]:
-        print(line)
-        count += 1
+    for number, (name, part) in enumerate(parts, 1):
+        print(f"{name} ({number} of {len(parts)}) ...", file=sys.stderr, flush=True)
+        for line in part():
+            print(line)
+            count += 1
     if count:
         what = f"{count} place{'s' if count > 1 else ''} where paper and results/ disagree"
         raise QdrError(f"{what}: `make report` makes tables and figures anew, `qdr report texts` writes numbers into pages")

@@ -12,6 +12,7 @@ from rich.table import Column, Table
 from qdr import provenance
 from qdr.export import numerics
 from qdr.export.file import read_onnx
+from qdr.export.foreign import own_form
 from qdr.export.graph import QUANTIZE
 from qdr.restore import pretrained
 from qdr.runtimes.verify import GATES, ORDER, Verdict, verify
@@ -27,12 +28,13 @@ def examine(files: list[Path], threads: int) -> Verdicts:
     """
     found = []
     for path in files:
-        if any(node.op_type == QUANTIZE for node in read_onnx(path).graph.node):
-            cases = [(engine, "int8") for engine in ORDER]
-        else:
-            cases = [("openvino", "fp32"), ("onnxruntime", "fp32")]
-            cases += [("openvino", "bf16")] if provenance.has_bf16() else []
-        found += [(path, verify(path, engine, precision, threads, again=True)) for engine, precision in cases]
+        with own_form(path) as form:
+            if any(node.op_type == QUANTIZE for node in read_onnx(form.path).graph.node):
+                cases = [(engine, "int8") for engine in ORDER]
+            else:
+                cases = [("openvino", "fp32"), ("onnxruntime", "fp32")]
+                cases += [("openvino", "bf16")] if provenance.has_bf16() else []
+            found += [(path, verify(form.path, engine, kind, threads, again=True)) for engine, kind in cases]
     return found
 
 

@@ -10,14 +10,15 @@ widest of their inputs. Padded positions count as pixels, so outside `reach` of 
 padding is seen: there a tile gives what the whole image gives. The arithmetic is that of receptive fields (Araujo et al.,
 "Computing receptive fields of convolutional neural networks", Distill 2019), with up-sampling.
 
-An operation that mixes all positions (a mean over the image) or that is not known here makes the reach infinite.
+An operation that mixes all positions (a mean over the image) or that is not known here makes the reach infinite. Transposed
+tensors are followed by where their channels are.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from qdr.export.file import read_onnx
 Values = Mapping[str, NDArray[Any]]
 _ARITHMETIC = {"Abs", "Add", "Div", "Erf", "Exp", "Log", "Max", "Min", "Mul", "Neg", "Pow", "Reciprocal", "Sqrt", "Sub"}
 _ACTIVATIONS = {"Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Relu", "Sigmoid", "Softplus", "Tanh"}
-_OTHERS = {"Cast", "Clip", "DequantizeLinear", "Identity", "QuantizeLinear", "Where"}
+_OTHERS = {"Cast", "Clip", "DequantizeLinear", "Expand", "Floor", "Identity", "QuantizeLinear", "Where"}
 _ELEMENTWISE = _ARITHMETIC | _ACTIVATIONS | _OTHERS
 
 
@@ -59,6 +60,11 @@ class _Field:
     jump: Fraction
     before: float | Fraction
     after: float | Fraction
+    channel: int = 1  # the axis of the channels
+
+
+def _whole(x: _Field) -> _Field:
+    return replace(x, before=math.inf, after=math.inf)
 
 
 def footprint(path: Path) -> Footprint:
@@ -103,14 +109,16 @@ def _follow(graph: onnx.GraphProto) -> Footprint:
 
 
 def _widest(fields: list[_Field]) -> _Field:
-    return _Field(max(f.jump for f in fields), max(f.before for f in fields), max(f.after for f in fields))
+    channel = fields[0].channel
+    x = _Field(max(f.jump for f in fields), max(f.before for f in fields), max(f.after for f in fields), channel)
+    return x if all(f.channel == channel for f in fields) else _whole(x)
 
 
 def _step(node: onnx.NodeProto, attributes: dict[str, Any], x: _Field, values: Values) -> _Field:
     if node.op_type in _ELEMENTWISE:
         return x
-    rule = _RULES.get(node.op_type)
-    return (rule(node, attributes, x, values) if rule else None) or _Field(x.jump, math.inf, math.inf)
+    rule = _RULES.get(node.op_type) if x.channel == 1 or node.op_type == "Transpose" else None
+    return (rule(node, attributes, x, values) if rule else None) or _whole(x)
 
 
 def _convolution(node: onnx.NodeProto, attributes: dict[str, Any], x: _Field, values: Values) -> _Field | None:
@@ -163,6 +171,15 @@ def _across_channels(node: onnx.NodeProto, attributes: dict[str, Any], x: _Field
     return x if attributes.get("axis") == 1 else None
 
 
+def _picked(node: onnx.NodeProto, attributes: dict[str, Any], x: _Field, values: Values) -> _Field | None:
+    return x if attributes.get("axis", 0) in (0, 1) else None
+
+
+def _transposed_axes(node: onnx.NodeProto, attributes: dict[str, Any], x: _Field, values: Values) -> _Field | None:
+    order = list(attributes.get("perm", ()))
+    return replace(x, channel=order.index(x.channel)) if len(order) == 4 and order[0] == 0 else None
+
+
 _RULES: dict[str, Callable[[onnx.NodeProto, dict[str, Any], _Field, Values], _Field | None]] = {
     "Conv": _convolution,
     "ConvTranspose": _transposed,
@@ -173,6 +190,8 @@ _RULES: dict[str, Callable[[onnx.NodeProto, dict[str, Any], _Field, Values], _Fi
     "SpaceToDepth": _to_depth,
     "ReduceMean": _mean,
     "ReduceMax": _mean,
+    "Gather": _picked,
+    "Transpose": _transposed_axes,
     **dict.fromkeys(("Concat", "Softmax", "Split"), _across_channels),
 }
 

@@ -7,7 +7,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from qdr.errors import QdrError, check_choice
+from qdr.export import numerics
+from qdr.export.foreign import SPANS, Sides, own_form
 from qdr.restore import pretrained, tiles
 from qdr.restore.footprint import footprint
 from qdr.restore.tiles import Pixels
@@ -15,6 +19,8 @@ from qdr.runtimes.session import ENGINES, PRECISIONS, Session, open_session
 from qdr.runtimes.verify import ORDER, Checked, cache, choose, judge
 
 TENSORRT_SIDE = 512  # pixels; a TensorRT engine is built for one size
+_FAR, _FLAT = 1.0, 0.02  # how far a picture's values may lie outside [0, 1], and how close together
+_WHITE = 0.97  # what an INT8 file makes of white at least
 
 
 class Restorer:
@@ -28,6 +34,8 @@ class Restorer:
         precision: "int8", "fp32" or "bf16"; None: what the file is for.
         tile: "auto", "none" or a side in pixels.
         threads: of the engine; 0: all cores this process may use.
+        values: what the model's values run over ("0-1", "0-255", "signed", or two joined by ":" where input and output
+            differ); None: what the file says (`qdr.export.foreign`).
 
     Raises:
         QdrError: when none or both of task and model are given, they do not go with engine, precision and tile, or no
@@ -42,7 +50,10 @@ class Restorer:
         precision: str | None = None,
         tile: str = "auto",
         threads: int = 0,
+        values: str | None = None,
     ) -> None:
+        if threads < 0:
+            raise QdrError(f"--threads {threads}: name a number of threads, or 0 for all cores")
         if engine is not None:
             check_choice("engine", engine, ENGINES)
         if precision is not None:
@@ -57,16 +68,54 @@ class Restorer:
                 f"--precision {precision}: the packaged weights are INT8 and hold no FP32 model; "
                 "leave --precision out, or give an FP32 file with --model"
             )
-        files = [model] if model is not None else pretrained.packaged(task or "")
+        if values is not None and model is None:
+            raise QdrError("--values is for --model: the packaged weights say what they take")
+        self.notes: list[str] = []
+        if model is None:
+            self._prepare(pretrained.packaged(task or ""), engine, precision, tile, threads)
+            return
+        with own_form(model, values) as form:
+            self.notes = form.notes
+            self._prepare([form.path], engine, precision, tile, threads, form.sides)
+            if not form.own:
+                self._check_values(form.sides)
+        self._checked = Checked(self._session, model)
+
+    def _prepare(
+        self,
+        files: list[Path],
+        engine: str | None,
+        precision: str | None,
+        tile: str,
+        threads: int,
+        sides: Sides = (None, None),
+    ) -> None:
+        """Open the engine and choose the tiles; `sides` are height and width that the file takes, None where free."""
         needs = footprint(files[0])
         wanted = precision or ("int8" if needs.quantized else "fp32")
         if (wanted == "int8") != needs.quantized:
             kind, fits = ("INT8 (Q/DQ)", "int8") if needs.quantized else ("FP32", "fp32 or bf16")
             raise QdrError(f"{files[0]} is an {kind} file: --precision {wanted} does not go with it, take {fits}")
-        self.exact = needs.reach is not None
-        self.tiling = tiles.tiling(needs, tile, TENSORRT_SIDE if engine == "tensorrt" else None)
+        height, width = sides if any(sides) or engine != "tensorrt" else (TENSORRT_SIDE, TENSORRT_SIDE)
+        fixed = (height or width or 0, width or height or 0) if height or width else None
+        self.tiling = tiles.tiling(needs, tile, fixed)
+        self._quantized = needs.quantized
+        self.exact = needs.reach is not None and self.tiling.halo >= needs.reach
         self._session, path = _open(files, engine, wanted, threads or _cores())
         self._checked = Checked(self._session, path)
+
+    def _check_values(self, sides: Sides) -> None:
+        """Refuse a file that makes of a probe in [0, 1] what is no picture in [0, 1]; note one whose INT8 clips white."""
+        probe = numerics.probe_image(*(side or numerics.SIDE for side in sides))
+        low, high = (float(value) for value in np.quantile(self._checked.run(numerics.to_batch(probe)), (0.01, 0.99)))
+        if low < -_FAR or high > 1 + _FAR or high - low < _FLAT:
+            raise QdrError(
+                f"this model makes values of {low:.2f} to {high:.2f} of a picture of 0 to 1: say what its values run over "
+                f"with --values ({', '.join(SPANS)}, or IN:OUT)"
+            )
+        white = float(self._checked.run(numerics.to_batch(np.full_like(probe, 255))).mean())
+        if self._quantized and white < _WHITE:
+            self.notes.append(f"this INT8 file makes {255 * white:.0f} of white, 255: its scales may cut off bright values")
 
     def __call__(self, pixels: Pixels, advance: Callable[[float], None] | None = None) -> Pixels:
         """Restore uint8 or uint16 pixels, [h, w] or [h, w, 3]; `advance` is told the share done."""

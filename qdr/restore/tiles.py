@@ -39,14 +39,14 @@ class Tiling:
         halo: pixels of a tile's border that are thrown away, a multiple of `multiple`.
         side: of a tile in pixels, a multiple of `multiple`; None: never cut.
         whole: images of up to this many pixels are not cut.
-        fixed: the engine takes tiles of this side only, so smaller images are extended to it.
+        fixed: height and width of the only tiles that the engine takes, to which smaller images are extended.
     """
 
     multiple: int
     halo: int
     side: int | None
     whole: int = 0
-    fixed: bool = False
+    fixed: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,10 @@ class Cut:
     last: int
 
 
-def tiling(needs: Footprint, tile: str, fixed: int | None = None) -> Tiling:
-    """The tiling that `--tile` asks for: "auto", "none" or a side in pixels; `fixed` is an engine's only side.
+def tiling(needs: Footprint, tile: str, fixed: tuple[int, int] | None = None) -> Tiling:
+    """The tiling that `--tile` asks for: "auto", "none" or a side in pixels; `fixed` is an engine's only height and width.
+
+    Fixed tiles that are smaller than four halos get a smaller halo than the model's reach, and change its result.
 
     Raises:
         QdrError: when `tile` is none of these, or too small for the model's reach.
@@ -69,13 +71,10 @@ def tiling(needs: Footprint, tile: str, fixed: int | None = None) -> Tiling:
     halo = _up(POOLED_HALO if needs.reach is None else needs.reach, multiple)
     smallest = max(4 * halo, multiple)  # below, every pixel is computed more than four times
     if fixed is not None:
-        if tile not in ("auto", str(fixed)):
-            raise QdrError(f"--tile {tile}: this engine was built for tiles of {fixed}: leave --tile out")
-        if fixed <= 2 * halo:
-            raise QdrError(
-                f"this engine was built for tiles of {fixed}, but the model looks {halo} pixels far: build a larger one"
-            )
-        return Tiling(multiple, halo, fixed, fixed=True)
+        if tile not in ("auto", f"{fixed[0]}"):
+            raise QdrError(f"--tile {tile}: this model takes tiles of {fixed[1]}x{fixed[0]} only: leave --tile out")
+        quarter = min(fixed) // 4
+        return Tiling(multiple, halo if halo <= quarter else quarter // needs.stride * needs.stride, min(fixed), fixed=fixed)
     if tile == "none":
         return Tiling(multiple, halo, None)
     if tile == "auto":
@@ -108,19 +107,22 @@ def cuts(length: int, side: int, halo: int) -> list[Cut]:
 def is_cut(how: Tiling, height: int, width: int) -> bool:
     """Whether an image of this size is cut into several tiles."""
     tall, wide = _up(height, how.multiple), _up(width, how.multiple)
-    return how.side is not None and max(tall, wide) > how.side and (how.fixed or tall * wide > how.whole)
+    if how.fixed:
+        return height > how.fixed[0] or width > how.fixed[1]
+    return how.side is not None and max(tall, wide) > how.side and tall * wide > how.whole
 
 
 def restore_pixels(session: Runs, pixels: Pixels, how: Tiling, advance: Callable[[float], None] | None = None) -> Pixels:
     """Restore an image of any size; same shape and type as `pixels`. `advance` is told the share done, in (0, 1]."""
-    height, width = pixels.shape[:2]
-    tall, wide = (_up(length, how.multiple) for length in (height, width))
-    side = how.side
-    if side is None or not (how.fixed or is_cut(how, height, width)):
-        rows, columns = cuts(tall, tall, 0), cuts(wide, wide, 0)
+    lengths = pixels.shape[:2]
+    padded = [_up(length, how.multiple) for length in lengths]
+    if how.fixed:
+        sides = zip(lengths, padded, how.fixed, strict=True)
+        rows, columns = (cuts(side if length <= side else tall, side, how.halo) for length, tall, side in sides)
+    elif how.side is None or not is_cut(how, *lengths):
+        rows, columns = (cuts(length, length, 0) for length in padded)
     else:
-        least = side if how.fixed else 0
-        rows, columns = cuts(max(tall, least), side, how.halo), cuts(max(wide, least), side, how.halo)
+        rows, columns = (cuts(length, how.side, how.halo) for length in padded)
     result = np.empty_like(pixels)
     for done, (row, column) in enumerate(product(rows, columns), 1):
         restored = restore_block(session, _read(pixels, row, column))

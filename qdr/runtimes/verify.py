@@ -188,7 +188,7 @@ class Checked:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise QdrError(f"{self._path} cannot restore an image of {image.shape} ({reason}): export it again") from error
         if restored.shape != image.shape:
-            raise QdrError(f"{self._path} makes {restored.shape} of {image.shape}: a model of qdr keeps the size")
+            raise QdrError(f"{self._path} makes {restored.shape} of {image.shape}: models that keep the size are run here")
         if not np.isfinite(restored).all():
             raise QdrError(f"{self._path} gives values that are no numbers: its weights are damaged, export it again")
         return restored

@@ -49,9 +49,11 @@ class Display:
             made = [f"{self._made}/{self._models} models"] if self._models > 1 else []
             self._console.print(f"qdr: {', '.join(made + steps)}", markup=False, soft_wrap=True)
 
-    def made(self, title: str) -> None:
-        """Take a finished model's line away."""
+    def made(self, title: str, psnr: float | None) -> None:
+        """Put a line with its PSNR on validation images, where it has one, in place of a finished model's bar."""
         self._made += 1
+        if psnr is not None:
+            self._console.print(f"qdr: {title}: {psnr:.2f} dB on validation images", markup=False, soft_wrap=True)
         self._at.pop(title, None)
         if title in self._ids:
             self._bars.remove_task(self._ids.pop(title))

@@ -27,6 +27,7 @@ from types import TracebackType
 
 from qdr.config import Config
 from qdr.errors import Interrupted, QdrError
+from qdr.rows import read_lines
 from qdr.train import stop
 from qdr.train.display import Display
 from qdr.train.order import Ready
@@ -64,7 +65,7 @@ def make_all(config: Config, runs: Iterable[Run]) -> None:
     with ranks.together(), Display() as display:
         for run in needs:
             make(config, run, display.show)
-            display.made(run.title)
+            display.made(run.title, final_psnr(run))
 
 
 def make_one(config: Config, run: Run) -> None:
@@ -73,6 +74,13 @@ def make_one(config: Config, run: Run) -> None:
 
     with Display() as display:
         make(config, run, display.show)
+        display.made(run.title, final_psnr(run))
+
+
+def final_psnr(run: Run) -> float | None:
+    """PSNR in dB on validation images at the end of a finished run; None where none was measured, or by another process."""
+    path = run_folder(run) / "metrics.jsonl"
+    return read_lines(path)[-1].get("val_psnr") if path.is_file() else None
 
 
 def _side_by_side(config: Config, needs: dict[Run, list[Run]]) -> None:
@@ -89,7 +97,7 @@ def _side_by_side(config: Config, needs: dict[Run, list[Run]]) -> None:
                 if isinstance(told, _At):
                     display.show(told.title, told.step, told.steps)
                 elif isinstance(told, Run):
-                    display.made(told.title)
+                    display.made(told.title, final_psnr(told))
                     ready.done(told)
                 else:
                     failure = failure or told

@@ -25,6 +25,7 @@ from torch import nn
 import qdr
 from qdr import paths, ranks
 from qdr.config import Config
+from qdr.data.calibration import GRAIN, checked
 from qdr.data.loader import PairSet, to_tensor
 from qdr.data.online import OnlineSet
 from qdr.models.zoo import build_model
@@ -38,7 +39,7 @@ from qdr.train.objective import Objective
 from qdr.train.optim import make_optimizer
 from qdr.train.plan import Run, run_folder, teacher
 
-CALIBRATION_SIDE, CALIBRATION_GRAIN = 128, 32
+CALIBRATION_SIDE = 128
 CODE = (
     "models",
     "quant",
@@ -182,16 +183,16 @@ def _read(folder: Path, task: str, split: str, limit: int | None) -> PairSet:
 def _calibration(data: PairSet, count: int) -> list[torch.Tensor]:
     """A random crop of `count` random training inputs, or of all if there are fewer; the same for every method and seed.
 
-    Sides are multiples of 32, as every network takes them, but for images that are smaller than that.
+    Sides are multiples of 32, as every network takes them (`qdr.data.calibration.checked`).
     """
     rng = np.random.default_rng(derive("calibration"))
     crops = []
     for i in sorted(rng.permutation(len(data.inputs))[:count]):
         image = data.inputs[i]
-        height, width = (min(CALIBRATION_SIDE, side - side % CALIBRATION_GRAIN or side) for side in image.shape[:2])
+        height, width = (min(CALIBRATION_SIDE, side - side % GRAIN or side) for side in image.shape[:2])
         y, x = rng.integers(image.shape[0] - height + 1), rng.integers(image.shape[1] - width + 1)
         crops.append(to_tensor(image[y : y + height, x : x + width]))
-    return crops
+    return checked(crops)
 
 
 def _weights_digest(folder: Path) -> str:

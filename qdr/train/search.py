@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 from qdr import paths
 from qdr.config import Config
 from qdr.rows import write_rows
 from qdr.train.plan import list_runs, run_folder
-from qdr.train.pool import make_all
+from qdr.train.pool import final_psnr, make_all
 
 
 def search(config: Config) -> None:
@@ -18,8 +17,7 @@ def search(config: Config) -> None:
     make_all(config, trials)
     rows = []
     for run in trials:
-        last = (run_folder(run) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1]
         about = {"profile": config.profile, "task": run.task, "method": run.method, "bits": run.bits, "images": run.images}
-        rows.append(about | {"seed": run.seed, "val_psnr": f"{json.loads(last)['val_psnr']:.4f}"})
+        rows.append(about | {"seed": run.seed, "val_psnr": f"{final_psnr(run):.4f}"})
         shutil.rmtree(run_folder(run))
     write_rows(paths.results(config.profile) / "search.csv", rows)

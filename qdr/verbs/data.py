@@ -7,6 +7,7 @@ import re
 from itertools import takewhile
 from pathlib import Path
 
+from qdr.errors import QdrError
 from qdr.verbs.parser import Front, declare as declare_verb, print_json
 
 
@@ -81,7 +82,6 @@ def _declare_data(data: argparse.ArgumentParser) -> None:
 
 def _list_profiles() -> str:
     from qdr import paths
-    from qdr.errors import QdrError
 
     try:
         files = sorted((paths.project_root() / "profiles").glob("*.yaml"))
@@ -154,8 +154,10 @@ def _leaks(_: argparse.Namespace) -> None:
     from qdr.data.shelf import on_shelf
 
     train, test = on_shelf("train"), on_shelf("test")
+    if missing := [f"no {split} images" for split, found in (("training", train), ("test", test)) if not found]:
+        raise QdrError(f"{' and '.join(missing)} are here, so nothing was checked: `qdr data status` says how to get them")
     check_leaks(train, test)
-    print(f"no test image of {', '.join(test) or 'any source'} is in {', '.join(train) or 'a training source'}")
+    print(f"no test image of {', '.join(test)} is in {', '.join(train)}")
 
 
 def _cards(options: argparse.Namespace) -> None:

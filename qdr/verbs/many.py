@@ -45,13 +45,15 @@ def _plan(options: argparse.Namespace) -> None:
     settings = config.load(config.profile_path(options.profile) if options.profile else None)
     if options.measure:
         plan.measure(settings)
-    found = plan.read_plan(settings)
-    figures.write_plan(settings)
+    found, console = plan.read_plan(settings), Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    if found.timed:
+        figures.write_plan(settings)
     if options.json:
-        hours = {workers: found.hours(workers) for workers in plan.WORKERS}
-        print_json({"models": len(found.needs), "bytes": found.size, "longest_hours": found.longest, "hours": hours})
+        hours = {workers: found.hours(workers) for workers in plan.WORKERS} if found.timed else None
+        longest, size = (found.longest, found.size) if found.timed else (None, None)
+        print_json({"models": len(found.needs), "bytes": size, "longest_hours": longest, "hours": hours})
     else:
-        plan.show(found, Console(width=None if sys.stdout.isatty() else 120, highlight=False))
+        plan.show(found, console)
 
 
 def _fanout(options: argparse.Namespace) -> int:
@@ -62,6 +64,8 @@ def _fanout(options: argparse.Namespace) -> int:
         raise QdrError("--workers must be at least 1, --retries and --gpus at least 0")
     outcomes = fan_out(config.load(), options.workers, options.scheduler, options.retries, options.gpus)
     failed = [outcome for outcome in outcomes if outcome.failure]
+    if len(failed) == len(outcomes):
+        raise QdrError(f"none of {len(outcomes)} models was made: {failed[0].failure}")
     if failed:
         print(f"qdr: {len(failed)} of {len(outcomes)} models failed; the rest is done", file=sys.stderr)
     return bool(failed)

@@ -25,6 +25,7 @@ def declare(front: Front) -> None:
             examples="qdr restore rainy.jpg clean.png --task derain\n"
             "qdr restore photos/ restored/ --task lowlight    # pictures and videos; resumes; --force does all again\n"
             "qdr restore rainy.png clean.png --model student.onnx --engine onnxruntime\n"
+            "qdr restore rainy.png clean.png --model theirs.onnx --values 0-255\n"
             "qdr restore photos/ restored/ --task denoise --json",
         )
     )
@@ -69,7 +70,10 @@ def _declare_restore(restore: Parser) -> None:
     restore.add_argument("source", type=Path, metavar="IN", help="a picture, a folder or a video")
     restore.add_argument("target", type=Path, metavar="OUT", help="of the same kind; the suffix chooses the format")
     restore.add_argument("--task", help="use the packaged weights of lowlight, dehaze, derain or denoise")
-    restore.add_argument("--model", type=Path, help="use this ONNX file of `qdr export` or `qdr quantize` instead")
+    restore.add_argument("--model", type=Path, help="use this ONNX file instead, of qdr or of any other tool")
+    restore.add_argument(
+        "--values", metavar="RANGE", help="of --model's pixels: 0-1, 0-255, signed (-1 to 1), IN:OUT (default: as it says)"
+    )
     restore.add_argument("--engine", help="openvino, onnxruntime, exact or tensorrt (default: the first right one)")
     restore.add_argument("--precision", help="int8, fp32 or bf16 (default: int8 for a Q/DQ file, fp32 for others)")
     restore.add_argument("--tile", default="auto", help="auto, none, or a side in pixels: bounds memory")
@@ -144,7 +148,11 @@ def _restore(options: argparse.Namespace) -> int:
     from qdr.restore.restorer import Restorer
 
     def open_model() -> Restorer:
-        return Restorer(options.task, options.model, options.engine, options.precision, options.tile, options.threads)
+        how = options.engine, options.precision, options.tile, options.threads, options.values
+        model = Restorer(options.task, options.model, *how)
+        for note in model.notes:
+            print(f"qdr: note: {note}", file=sys.stderr)
+        return model
 
     made_by = _made_by(options)
     outcome = restore(options.source, options.target, open_model, options.force, made_by)
@@ -159,9 +167,14 @@ def _made_by(options: argparse.Namespace) -> dict[str, Any]:
     """What identifies the model of a restoration: its name, the checksum of its files, engine and precision as asked for."""
     from hashlib import sha256
 
+    from qdr.export.file import external
     from qdr.restore import pretrained
 
-    files = [options.model] if options.model else sorted(pretrained.FOLDER.glob(f"{options.task or '?'}[-.]*"))
+    files = (
+        [options.model, *external(options.model)]
+        if options.model
+        else sorted(pretrained.FOLDER.glob(f"{options.task or '?'}[-.]*"))
+    )
     content = b"".join(sha256(path.read_bytes()).digest() for path in files if path.is_file() and path.suffix != ".md")
     name = options.model.name if options.model else options.task
     return {
@@ -169,7 +182,7 @@ def _made_by(options: argparse.Namespace) -> dict[str, Any]:
         "engine": options.engine,
         "precision": options.precision,
         "sha256": sha256(content).hexdigest()[:16],
-    }
+    } | ({"values": options.values} if options.values else {})
 
 
 def _as_json(outcome: Any) -> dict[str, Any]:
@@ -204,7 +217,9 @@ def _show(source: Path, target: Path, outcome: Any) -> None:
         change = f"; from one to the next {after:.2f} grey levels change, in the input {before:.2f}{ratio}"
         print(f"{path}: {frames} frame{'s' + change if frames > 1 else ''}")
     if not outcome.exact:
-        tell("note: this model sees the whole image, so tiles change its result (--tile none)")
+        tell(
+            "note: this model sees more than a tile holds, so tiles change its result (--tile none, where its size is free)"
+        )
     for paths, note in shared(outcome.notes):
         tell(f"note: {paths}: {note}")
     if outcome.left:

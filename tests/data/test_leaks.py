@@ -90,3 +90,14 @@ def test_no_photograph_to_train_on_is_a_test_image(project: Path, capsys: pytest
     assert {"bsds200", "sice-train"} <= on_shelf("train").keys()
     assert main(["data", "leaks"]) == 0
     assert capsys.readouterr().out.startswith("no test image of sice, sots-indoor, rain100h")
+
+
+def test_a_check_of_nothing_does_not_pass(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("QDR_DATA", raising=False)
+    assert main(["data", "leaks"]) == 2
+    assert (
+        "no training images and no test images are here, so nothing was checked: `qdr data status`"
+        in capsys.readouterr().err
+    )

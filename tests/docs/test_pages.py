@@ -41,16 +41,6 @@ def test_exit_codes_are_those_of_the_help() -> None:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
-def test_commands_can_be_given(path: Path) -> None:
-    for block in re.findall(r"```sh\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
-        for line in block.splitlines():
-            for command in re.findall(r"(?:^|source <\()(qdr [^#>)]*)", line):
-                cli.parser().parse_args(command.split()[1:])
-            for target in re.findall(r"^make (\w+)", line):
-                assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
-
-
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_links_lead_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)\)", path.read_text(encoding="utf-8"))
     assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []

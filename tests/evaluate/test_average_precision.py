@@ -66,8 +66,9 @@ def test_resampled_sets_are_those_images() -> None:
         found(*((int(rng.integers(2)), float(rng.random()), b) for b in (BOX, FAR) if rng.random() < 0.8)) for _ in truth
     ]
     sets = Bootstrap(5, 0.95).sets(6)
-    drawn = average_precision(truth, detections, 2, sets).drawn
-    for chosen, value in zip(sets, drawn, strict=True):
+    measured = average_precision(truth, detections, 2, sets)
+    others = [np.delete(np.arange(6), i) for i in range(6)]
+    for chosen, value in zip([*sets, *others], [*measured.drawn, *measured.left_out], strict=True):
         alone = average_precision([truth[i] for i in chosen], [detections[i] for i in chosen], 2, np.zeros((0, 6), np.int64))
         assert alone.value == pytest.approx(value)
 

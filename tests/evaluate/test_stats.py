@@ -75,3 +75,27 @@ def test_ranks_and_nemenyis_critical_difference() -> None:
     assert found.p_value < 1e-6
     with pytest.raises(QdrError, match="at least three"):
         rank({"a": base, "b": base}, 0.95)
+
+
+def test_a_corrected_interval_agrees_with_scipy() -> None:
+    """Of a skewed statistic, the largest share: its percentiles are off by its bias."""
+    values = np.random.default_rng(7).lognormal(0, 1, 30)
+
+    def statistic(x: np.ndarray, axis: int = -1) -> np.ndarray:
+        return x.var(axis=axis) / x.mean(axis=axis) ** 2
+
+    many = Bootstrap(20000, 0.95)
+    left_out = np.array([statistic(np.delete(values, i)) for i in range(30)])
+    ours = many.interval(float(statistic(values)), statistic(values[many.sets(30)]), left_out)
+    theirs = scipy_stats.bootstrap((values,), statistic, n_resamples=20000, method="BCa", random_state=2, vectorized=True)
+    assert ours.low == pytest.approx(theirs.confidence_interval.low, rel=0.03)
+    assert ours.high == pytest.approx(theirs.confidence_interval.high, rel=0.03)
+    plain = many.interval(float(statistic(values)), statistic(values[many.sets(30)]))
+    assert ours.high > plain.high
+
+
+def test_a_corrected_interval_of_what_does_not_vary() -> None:
+    same = boot.interval(0.5, np.full(100, 0.5), np.full(10, 0.5))
+    assert (same.low, same.high) == (0.5, 0.5)
+    beyond = boot.interval(0.2, np.linspace(0.3, 0.6, 100), np.linspace(0.1, 0.3, 10))
+    assert 0.3 <= beyond.low <= beyond.high <= 0.6

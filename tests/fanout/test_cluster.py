@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from qdr import config, paths
+from qdr.cli import main
 from qdr.fanout.cluster import fan_out, log_file
 from qdr.train.plan import Run, matrix, teacher
 from qdr.train.pool import make_tasks
@@ -45,6 +46,13 @@ def serially(settings: config.Config) -> dict[str, bytes]:
     found = made()
     shutil.rmtree(paths.project_root() / "work")
     return found
+
+
+def test_without_pairs_nothing_is_started(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fanout", "--workers", "2"]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.endswith("train/input is missing: make the pairs first, `dvc repro prepare`")
+    assert not (project / "work").exists()
 
 
 @pytest.mark.slow

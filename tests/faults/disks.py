@@ -175,6 +175,15 @@ FAULTS = [
         disk="read-only",
     ),
     Fault(
+        "read-only-quantized",
+        "a folder for a quantized model that cannot be written",
+        folder_of_one,
+        ("quantize", "derain", "out.onnx", "--images", "in"),
+        f"out.onnx: Read-only file system; {FULL}",
+        "nothing; nothing is trained",
+        disk="read-only",
+    ),
+    Fault(
         "read-only-download",
         "a folder for downloads that cannot be written",
         serve,

@@ -80,6 +80,28 @@ def elsewhere() -> onnx.ModelProto:
     return proto
 
 
+def beside() -> onnx.ModelProto:
+    """A model whose weights are in a file beside it, which is not there."""
+    proto = elsewhere()
+    proto.graph.initializer[0].external_data[0].value = "m.onnx.data"
+    return proto
+
+
+def two_inputs() -> onnx.ModelProto:
+    """A model that takes the strength of the noise too."""
+    proto = identity()
+    proto.graph.input.append(helper.make_tensor_value_info("sigma", TensorProto.FLOAT, [1]))
+    return proto
+
+
+def bright() -> onnx.ModelProto:
+    """A model that gives values of 0 to 255."""
+    proto = identity()
+    weight = 255 * np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1)
+    proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight, "w"))
+    return proto
+
+
 def weights(data: bytes) -> Inject:
     return lambda place: (place / "model.safetensors").write_bytes(data)
 
@@ -154,11 +176,35 @@ FAULTS = [
         GONE,
     ),
     Fault(
+        "onnx-weights-missing",
+        "an ONNX file whose weights are in a file that is missing",
+        onnx_file(beside()),
+        RESTORE,
+        "keeps its weights in m.onnx.data, which is not beside it: copy that file there",
+        GONE,
+    ),
+    Fault(
+        "onnx-two-inputs",
+        "an ONNX file that takes more than a picture",
+        onnx_file(two_inputs()),
+        RESTORE,
+        "takes 'image', 'sigma' and gives 'restored': a model of one picture in and one out is needed",
+        GONE,
+    ),
+    Fault(
+        "onnx-values",
+        "an ONNX file that gives values of 0 to 255 and says nothing of it",
+        onnx_file(bright()),
+        RESTORE,
+        "of a picture of 0 to 1: say what its values run over with --values",
+        GONE,
+    ),
+    Fault(
         "onnx-channels",
         "an ONNX file for one channel",
         onnx_file(model(channels=1)),
         RESTORE,
-        "takes 'image' of (None, 1, None, None)",
+        "takes 'image' of [?, 1, ?, ?]: an RGB picture, [n, 3, h, w] or [n, h, w, 3], is needed",
         GONE,
     ),
     Fault(
@@ -166,7 +212,7 @@ FAULTS = [
         "an ONNX file that takes doubles",
         onnx_file(model(kind=TensorProto.DOUBLE)),
         RESTORE,
-        "it must take a float tensor",
+        "takes 'image' of type double: float, float16, uint8 are run here",
         GONE,
     ),
     Fault(
@@ -182,7 +228,7 @@ FAULTS = [
         "an ONNX file that halves the image",
         onnx_file(smaller()),
         RESTORE,
-        "a model of qdr keeps the size",
+        "models that keep the size are run here",
         GONE,
     ),
     Fault(

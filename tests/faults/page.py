@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.fault import Fault
+from tests.faults.kinds import KINDS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 HEAD = """# What can go wrong, and what is said
@@ -41,6 +43,14 @@ A job that restores what it can names the rest and ends with exit code 1 (`tests
 SIGTERM, Ctrl-C and SIGKILL leave whole files only, and of a video its whole segments in `OUT.part`, where the same command
 goes on.
 
+## Kinds of faults met in use
+
+What was tried as a new user would, with awkward inputs drawn from public reports, and did not hold.
+
+| kind | before | now | test |
+| --- | --- | --- | --- |
+{kinds}
+
 ## Limits
 
 - A picture has at most 178,956,970 pixels (512 MiB as RGB), or QDR_MAX_PIXELS; a text file 64 MiB, YAML 1 MiB; an
@@ -59,12 +69,17 @@ def page() -> str:
     for title, faults in CATALOGUE.items():
         rows = ["| injected | to | said | lost |", "| --- | --- | --- | --- |", *map(row, faults)]
         parts.append(f"\n## {title}\n\n" + "\n".join(rows) + "\n")
-    return "".join(parts) + FOOT.format(busy=BUSY)
+    return "".join(parts) + FOOT.format(busy=BUSY, kinds="\n".join(map(line, KINDS)))
 
 
 def row(fault: Fault) -> str:
     """A line of the table."""
     cells = (fault.what, fault.command, f"`{fault.said}`", fault.lost)
+    return line(cells)
+
+
+def line(cells: Sequence[str]) -> str:
+    """Cells as a line of a table."""
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

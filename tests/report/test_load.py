@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from qdr import config
+from qdr.cli import main
 from qdr.errors import QdrError
 from qdr.report.load import (
     CENSUS,
@@ -113,3 +115,15 @@ def test_the_committed_step_times_fit_their_schema_and_the_profile(profile: str,
     monkeypatch.chdir(ROOT)
     plan = read_plan(config.load(config.profile_path(profile)))
     assert plan.hours(1) >= plan.hours(2) >= plan.longest
+
+
+@pytest.mark.parametrize("profile", sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml")))
+def test_every_profile_has_a_plan(profile: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no steps were timed, models and steps alone, and how to time them."""
+    monkeypatch.chdir(ROOT)
+    assert main(["plan", "--profile", profile, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["models"] > 0
+    assert main(["plan", "--profile", profile]) == 0
+    shown = capsys.readouterr().out
+    assert ("simulated" in shown) == (profile in PLANNED)
+    assert (f"qdr plan --profile {profile} --measure" in shown) == (profile not in PLANNED)

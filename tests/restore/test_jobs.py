@@ -183,7 +183,7 @@ def test_a_model_that_sees_the_whole_image_says_so_where_tiles_are_used(
             tile,
         ]
         assert main(command) == 0
-        assert ("sees the whole image, so tiles change its result" in capsys.readouterr().err) == said
+        assert ("sees more than a tile holds, so tiles change its result" in capsys.readouterr().err) == said
 
 
 def test_what_is_passed_over_is_named_and_the_exit_code_says_so(

@@ -151,15 +151,20 @@ def test_auto_is_whole_up_to_a_megapixel_and_smaller_for_heavier_models(int8: Pa
 
 def test_an_engine_of_one_size_gets_that_size(int8: Path) -> None:
     session = Blur(3)
-    how = tiling(Footprint(8, 3, 1, True), "auto", fixed=128)
-    for height, width in ((20, 30), (300, 100), (128, 128)):
+    how = tiling(Footprint(8, 3, 1, True), "auto", fixed=(128, 160))
+    for height, width in ((20, 30), (300, 100), (128, 160), (129, 161)):
         pixels = noisy(height, width)
-        assert restore_pixels(session, pixels, how).shape == pixels.shape
-    assert session.shapes == {(1, 3, 128, 128)}
-    with pytest.raises(QdrError, match="built for tiles of 128"):
-        tiling(Footprint(8, 3, 1, True), "256", fixed=128)
-    with pytest.raises(QdrError, match="built for tiles of 128, but the model looks 80 pixels far"):
-        tiling(Footprint(8, 65, 1, True), "auto", fixed=128)
+        tiled, whole = restore_pixels(session, pixels, how), restore_pixels(Blur(3), pixels, Tiling(16, 16, None))
+        assert np.array_equal(tiled[:-3, :-3], whole[:-3, :-3])  # at the borders a smaller picture is extended further
+    assert session.shapes == {(1, 3, 128, 160)}
+    with pytest.raises(QdrError, match="takes tiles of 160x128 only"):
+        tiling(Footprint(8, 3, 1, True), "256", fixed=(128, 160))
+
+
+def test_fixed_tiles_smaller_than_the_reach_still_cover_the_image() -> None:
+    how = tiling(Footprint(8, 65, 1, True), "auto", fixed=(100, 100))
+    assert how.halo == 24
+    assert restore_pixels(Blur(3), noisy(333, 257), how).shape == (333, 257, 3)
 
 
 @pytest.mark.parametrize(

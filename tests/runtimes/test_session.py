@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 
 from qdr.errors import QdrError
+from qdr.export.numerics import largest_products
 from qdr.export.qdq import Exporter
 from qdr.models.efm import EFM
 from qdr.runtimes import tensorrt
@@ -114,3 +118,14 @@ def test_the_names_used_of_tensorrt_exist() -> None:
         trt.IExecutionContext: ("set_input_shape", "set_tensor_address", "execute_async_v3"),
     }.items():
         assert all(hasattr(kind, name) for name in names)
+
+
+def test_no_engine_leaves_anything_in_the_home_folder(tmp_path: Path) -> None:
+    """ONNX Runtime's telemetry writes a database there when it is imported."""
+    onnx.save(largest_products(), tmp_path / "m.onnx")
+    code = "import sys; from pathlib import Path; from qdr.runtimes.session import open_session\n"
+    code += "for engine in ('openvino', 'onnxruntime', 'exact'): open_session(engine, Path(sys.argv[1]), 'int8', 1).close()"
+    home = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": ""}
+    (tmp_path / "home").mkdir()
+    subprocess.run([sys.executable, "-c", code, tmp_path / "m.onnx"], env=os.environ | home, check=True)
+    assert list((tmp_path / "home").rglob("*")) == []

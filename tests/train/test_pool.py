@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 import signal
 import subprocess
@@ -39,14 +40,17 @@ def made() -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
-def test_two_processes_make_what_one_makes(settings: config.Config, pairs: Path) -> None:
+def test_two_processes_make_what_one_makes(settings: config.Config, pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_tasks(small(settings, 1), ["derain"])
+    said = sorted(re.findall(r"^qdr: (.*): \d+\.\d\d dB on validation images$", capsys.readouterr().err, re.MULTILINE))
+    assert said == sorted(run.title for run in plan(small(settings, 1), "derain"))
     one = made()
     assert len(one) == 3 * len(plan(small(settings, 1), "derain"))
     stale = run_folder(Run("derain", "qat", "W8A8", "all", 0))
     stale.mkdir()
     shutil.rmtree(paths.project_root() / "work" / "store")
     make_tasks(small(settings, 2), ["derain"])
+    assert len(re.findall(r" dB on validation images$", capsys.readouterr().err, re.MULTILINE)) == len(said)
     assert made() == one
     assert not stale.exists()
 

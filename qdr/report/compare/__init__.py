@@ -21,7 +21,7 @@ from qdr.evaluate.stats import Bootstrap
 from qdr.report.compare.others import detection, training
 from qdr.report.compare.paired import parity, quality
 from qdr.report.compare.section import Comparison
-from qdr.report.compare.sides import Side, open_side
+from qdr.report.compare.sides import UNREAD, Side, open_side
 from qdr.report.compare.speed import speed
 
 RESAMPLES, CONFIDENCE = 5000, 0.95
@@ -36,7 +36,7 @@ def compare(a: str, b: str, profile: str | None = None) -> Comparison:
         profile: compare this one only (default: every profile that both have).
 
     Raises:
-        QdrError: on a side that holds no results, rows that do not fit their schema, or no profile in common.
+        QdrError: on a side that holds no results, rows that cannot be read, no profile or nothing at all in common.
     """
     stats = Bootstrap(RESAMPLES, CONFIDENCE)
     with ExitStack() as stack:
@@ -46,6 +46,12 @@ def compare(a: str, b: str, profile: str | None = None) -> Comparison:
         for name, folders in pairs.items():
             sections = [*quality(*sides, *folders, stats), *parity(*sides, *folders, stats), *training(*sides, *folders)]
             found[name] = [*sections, *detection(*sides, *folders), *speed(*sides, *folders)]
+    everything = [section for sections in found.values() for section in sections]
+    for side, other in (sides, sides[::-1]):  # what both lack and nothing here needs is not missed
+        notes += [f"{side.letter}: {note}" for note in side.notes if note not in other.notes or note.endswith(UNREAD)]
+    if not any(section.changes or section.refused for section in everything):
+        why = f" ({'; '.join(notes)})" if notes else ""
+        raise QdrError(f"nothing of {sides[0].name} and {sides[1].name} can be compared{why}: they share no measured row")
     return Comparison(sides[0].name, sides[1].name, found, notes)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qdr.report.compare.section import Comparison, Section
+from qdr.report.compare.sides import UNREAD
 from qdr.report.tables.quality import show
 
 GATES = {"quality": ("quality",), "speed": ("speed",), "any": ("quality", "speed")}
@@ -24,7 +25,7 @@ def failures(comparison: Comparison, what: str, drop: float, slowdown: float) ->
         drop: tolerated loss of PSNR, dB.
         slowdown: tolerated ratio of latencies, such as 1.1.
     """
-    lines: list[str] = []
+    lines = [note for note in comparison.notes if note.endswith(UNREAD)]
     for profile, sections in comparison.profiles.items():
         for section in sections:
             if section.kind in GATES[what]:

@@ -18,13 +18,15 @@ SEEN = ("task", "detector", "condition", "method", "bits")
 def training(a: Side, b: Side, of_a: Path, of_b: Path) -> Iterator[Section]:
     """PSNR on validation images at the end of training, seeds averaged."""
     section = Section("training", "final PSNR on validation images (dB)", RUN)
-    frames = (side.rows(folder, "training.csv", TRAINING) for side, folder in ((a, of_a), (b, of_b)))
+    needed = *RUN, "seed", "step", "metric", "value"
+    frames = (side.rows(folder, "training.csv", TRAINING, *needed) for side, folder in ((a, of_a), (b, of_b)))
     yield _filled(section, *(_final(frame) for frame in frames))
 
 
 def detection(a: Side, b: Side, of_a: Path, of_b: Path) -> Iterator[Section]:
     """AP50 and AP of every detector; sides that looked at other numbers of images are not compared."""
-    frames = a.rows(of_a, "detection.csv", DETECTION), b.rows(of_b, "detection.csv", DETECTION)
+    needed = *SEEN, "metric", "value", "images"
+    frames = [side.rows(folder, "detection.csv", DETECTION, *needed) for side, folder in ((a, of_a), (b, of_b))]
     for metric, quantity in (("ap50", "AP50"), ("ap", "AP")):
         section = Section("detection", quantity, SEEN)
         parts = [None if frame is None else frame[frame["metric"] == metric] for frame in frames]

@@ -16,12 +16,14 @@ from qdr.report.load import PARITY, QUALITY
 
 MODEL = ("task", "split", "method", "bits", "images")
 HOW = ("protocol", "engine")  # the same model measured otherwise is not compared
+_VALUES = ("image", "seed", "value")
 NAMED = 3  # images that a reason names
 
 
 def quality(a: Side, b: Side, of_a: Path, of_b: Path, stats: Bootstrap) -> Iterator[Section]:
     """A section for PSNR and one for SSIM."""
-    first, second = a.rows(of_a, "quality.csv", QUALITY), b.rows(of_b, "quality.csv", QUALITY)
+    needed = *MODEL, *HOW, "metric", *_VALUES
+    first, second = (side.rows(at, "quality.csv", QUALITY, *needed) for side, at in ((a, of_a), (b, of_b)))
     for metric, quantity, digits in (("psnr", "PSNR (dB)", 3), ("ssim", "SSIM", 4)):
         section = Section("quality", quantity, (*MODEL, *HOW), digits)
         yield _filled(section, _of(first, metric), _of(second, metric), "value", stats)
@@ -29,7 +31,8 @@ def quality(a: Side, b: Side, of_a: Path, of_b: Path, stats: Bootstrap) -> Itera
 
 def parity(a: Side, b: Side, of_a: Path, of_b: Path, stats: Bootstrap) -> Iterator[Section]:
     """Engines against fake quantization: the mean difference in level, and in PSNR (its size: its sign means nothing)."""
-    first, second = a.rows(of_a, "parity.csv", PARITY), b.rows(of_b, "parity.csv", PARITY)
+    needed = *MODEL, "reference", "engine", "image", "seed", "delta_psnr_db", "mean_level"
+    first, second = (side.rows(at, "parity.csv", PARITY, *needed) for side, at in ((a, of_a), (b, of_b)))
     for frame in (first, second):
         if frame is not None:
             frame["delta_psnr_db"] = frame["delta_psnr_db"].abs()

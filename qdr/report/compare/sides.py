@@ -11,7 +11,7 @@ import subprocess
 import tarfile
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,7 +23,7 @@ from qdr.report.load import Check, load
 from qdr.rows import read_json
 
 WORKTREE = (".", "worktree")
-FREE: dict[str, Check] = {"method": str, "split": str, "detector": str}  # names that another version may have had
+UNREAD = ": it is not compared"  # how a note ends that says so of a file
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Side:
         profiles: folder by profile.
         root: the part of those paths that messages leave out; "" where they are the user's own.
         single: whether a single profile's folder was named.
+        notes: what its files lack.
     """
 
     letter: str
@@ -43,16 +44,23 @@ class Side:
     profiles: dict[str, Path]
     root: str = ""
     single: bool = False
+    notes: list[str] = field(default_factory=list)
 
-    def rows(self, folder: Path, name: str, schema: dict[str, Check]) -> pd.DataFrame | None:
-        """The rows of a CSV; None if the side has none."""
+    def rows(self, folder: Path, name: str, schema: dict[str, Check], *needed: str) -> pd.DataFrame | None:
+        """The rows of a CSV; None if the side has none, or none with the columns that are `needed`."""
         if not (folder / name).is_file():
             return None
-        free = {key: check for key, check in FREE.items() if key in schema}
         try:
-            return load(folder / name, schema | free)
+            frame = load(folder / name, schema, foreign=True)
         except QdrError as error:
             raise self._renamed(error) from error
+        lacks = [column for column in schema if column not in frame]
+        if not lacks:
+            return frame
+        vital = set(needed) & set(lacks)
+        note = f"{folder.name}/{name} lacks {', '.join(lacks)}" + (UNREAD if vital else "")
+        self.notes.extend([] if note in self.notes else [note])
+        return None if vital else frame
 
     def record(self, folder: Path, name: str) -> dict[str, Any]:
         """A JSON object; empty if the side has none."""

@@ -27,7 +27,8 @@ OTHER = "different machines: absolute times are not comparable, the ratio to FP3
 
 def speed(a: Side, b: Side, of_a: Path, of_b: Path) -> Iterator[Section]:
     """Median latency of every model, engine, precision and size."""
-    tables = [_medians(side.rows(folder, "latency.csv", LATENCY)) for side, folder in ((a, of_a), (b, of_b))]
+    needed = *CASE, "median_ms"
+    tables = [_medians(side.rows(folder, "latency.csv", LATENCY, *needed)) for side, folder in ((a, of_a), (b, of_b))]
     records = a.record(of_a, "latency.json"), b.record(of_b, "latency.json")
     section = Section("speed", "median latency (ms)", CASE, digits=2, upward=False, absolute=same_machine(*records))
     changes = []

@@ -45,7 +45,7 @@ def before_after(samples: Path, task: str) -> Figure:
             axis.set_yticks([])
             axis.grid(False)
     axes[1][0].set_ylabel("|error|")
-    axes[0][0].set_ylabel(TASK_LABELS[task])
+    axes[0][0].set_ylabel(f"{TASK_LABELS[task]}\none image, by number; first seed", fontsize=7)
     if shown is not None:
         scale_axis = axes[1][-1].inset_axes((0.0, 0.0, 0.08, 1.0))
         figure.colorbar(shown, cax=scale_axis, label="grey levels", extend="max")

@@ -45,9 +45,8 @@ def detection_bars(detection: Detection, confidence: float) -> Figure:
             axis.set_xlim(-0.6, len(found) - 0.4)
             axis.set_title(TASK_LABELS[task] if detector == detectors[0] else "")
         row[0].set_ylabel(f"{LABELS[detector]}\nAP50 (points)")
-    title = (
-        f"What a detector finds, {detection.images} images; bars: {100 * confidence:.0f} % intervals; dashed: clean images"
-    )
+    bars = f"bars: {100 * confidence:.0f} % intervals; dashed: clean images"
+    title = f"What a detector finds, {detection.images} images, first seed; {bars}"
     figure.suptitle(title, fontsize=9)
     return figure
 
@@ -68,7 +67,8 @@ def detection_boxes(folder: Path, tasks: list[str]) -> Figure | None:
             axis.set_yticks([])
             axis.grid(False)
         row[0].set_ylabel(TASK_LABELS[task])
-    figure.suptitle("Detections: green right, red wrong; white dashed: objects that were missed", fontsize=9)
+    chosen = "the labelled image with the most objects, the next one for the next task: not chosen by result"
+    figure.suptitle(f"Detections: green right, red wrong; white dashed: missed\n{chosen}", fontsize=9)
     figure.tight_layout(rect=(0, 0, 1, 0.995))
     return figure
 

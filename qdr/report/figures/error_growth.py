@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from qdr.methods import catalogue
 from qdr.report.load import FEATURES, load
-from qdr.report.quality import TASK_LABELS, label
+from qdr.report.quality import TASK_LABELS, label, seeds, span
 from qdr.report.style import colour
 
 MOST = 9  # lines a panel can bear
@@ -36,6 +36,8 @@ def error_growth(path: Path, bits: str) -> Figure:
     axes[0][0].set_ylabel("|quantized - FP32| / |FP32|")
     handles, names = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="lower center", ncols=5, fontsize=8)
-    figure.suptitle(f"Relative error of the features of {bits} models (fake quantization)", fontsize=9)
+    images = span(frame.groupby(["task", "split"])["image"].nunique())
+    title = f"Relative error of the features of {bits} models (fake quantization), {images} images per task, {seeds(frame)}"
+    figure.suptitle(title, fontsize=9)
     figure.tight_layout(rect=(0, 0.06 + 0.05 * ((len(names) - 1) // 5), 1, 1))
     return figure

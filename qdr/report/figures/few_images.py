@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qdr.config import SCENES
-from qdr.report.quality import FP32, REAL, TASK_LABELS, Quality, Setting, count, label
+from qdr.report.quality import FP32, REAL, TASK_LABELS, Quality, Setting, count, label, seeds, span
 from qdr.report.style import colour
 
 KINDS = {REAL: "real images", SCENES: "held-out scenes"}
@@ -38,7 +38,10 @@ def few_images(quality: Quality, bits: str) -> Figure | None:
     drawn = {str(line.get_label()): line for axis in axes.flat for line in axis.get_lines()}
     names = [name for name in drawn if not name.startswith("_")]
     figure.legend([drawn[name] for name in names], names, loc="lower center", ncols=4, fontsize=8)
-    figure.suptitle("Quantized training on few images; dashed: FP32, trained on all", fontsize=9)
+    shown = quality.frame[quality.frame["bits"] == bits]
+    images = span(shown.groupby(["task", "split"])["image"].nunique())
+    title = f"Quantized training on few images; dashed: FP32, trained on all; {images} test images per set, {seeds(shown)}"
+    figure.suptitle(title, fontsize=9)
     figure.tight_layout(rect=(0, 0.04 + 0.03 * ((len(names) + 3) // 4), 1, 1))
     return figure
 

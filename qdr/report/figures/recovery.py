@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from qdr.evaluate.stats import Bootstrap
-from qdr.report.quality import FP32, INPUT, Quality, Setting, label, set_label, span
+from qdr.report.quality import FP32, INPUT, Quality, Setting, label, seeds, set_label, span
 from qdr.report.style import colour
 
 METHODS = (
@@ -42,11 +42,7 @@ def recovery(quality: Quality, stats: Bootstrap) -> Figure:
     labels = [label(s.method) + (", INT8" if s.bits == "W8A8" else "") for s in METHODS]
     axes[0][0].set_yticks(range(len(METHODS)), labels)
     axes[0][0].set_ylim(len(METHODS) - 0.5, -0.5)
-    figure.suptitle(
-        f"Gain recovery, {span(counts)} real images each, {100 * stats.confidence:.0f} % paired intervals; "
-        "each panel has its own scale",
-        y=0.99,
-        fontsize=9,
-    )
+    what = f"{span(counts)} real images each, {seeds(quality.frame)}, {100 * stats.confidence:.0f} % paired intervals"
+    figure.suptitle(f"Gain recovery, {what}; each panel has its own scale", y=0.99, fontsize=9)
     figure.tight_layout()
     return figure

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from qdr.methods import recipe
 from qdr.report.load import LATENCY, int8_of, load
-from qdr.report.quality import INPUT, Quality, Setting, label, set_label
+from qdr.report.quality import INPUT, Quality, Setting, label, seeds, set_label, span
 from qdr.report.style import colour
 
 
@@ -43,7 +43,9 @@ def quality_latency(quality: Quality, latency: Path) -> Figure:
     figure.legend(handles, labels, ncol=len(labels), loc="lower center", bbox_to_anchor=(0.5, -0.07), fontsize=8)
     first, ratio = frame.iloc[0], milliseconds["fp32"] / milliseconds[int8_of(rows)]
     where = f"OpenVINO, {first['threads']} threads, {first['height']}x{first['width']}"
-    figure.suptitle(f"{where}: INT8 is {ratio:.1f} times as fast as FP32", fontsize=9)
+    images = span(len(quality.values(*of_set, "psnr", INPUT)) for of_set in sets)
+    title = f"{where}: INT8 is {ratio:.1f} times as fast as FP32; {images} images per set, {seeds(quality.frame)}"
+    figure.suptitle(title, fontsize=9)
     figure.tight_layout()
     return figure
 

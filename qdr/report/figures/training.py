@@ -48,7 +48,9 @@ def tug_of_war(path: Path, bits: str) -> Figure:
     drawn = {line.get_label(): line for axis in axes[0] for line in axis.get_lines()}
     names = [label(method) for method in methods]
     figure.legend([drawn[name] for name in names], names, loc="lower center", ncols=5, fontsize=8)
-    figure.suptitle(f"Gradients at the bottleneck while {bits} trains (mean of {WINDOW} measurements)", fontsize=9)
+    figure.suptitle(
+        f"Gradients at the bottleneck while {bits} trains (mean of {WINDOW} measurements), first seed", fontsize=9
+    )
     figure.align_ylabels()
     figure.tight_layout(rect=(0, 0.05 + 0.04 * ((len(names) - 1) // 5), 1, 1))
     return figure

@@ -11,7 +11,7 @@ from qdr.evaluate.gates import GATE_MEAN_LEVEL, GATE_PSNR_DB, level_gate
 from qdr.evaluate.stats import rank
 from qdr.metrics.protocol import PROTOCOLS
 from qdr.report.load import LATENCY, LATER, NUMERICS, PARITY, SENSITIVITY, load, read_jetson
-from qdr.report.quality import TASK_LABELS, Quality, label, span
+from qdr.report.quality import TASK_LABELS, Quality, label, seeds, span
 from qdr.report.tables.jetson import device_label, imported
 from qdr.report.tables.table import RULE, Table
 from qdr.rows import read_json
@@ -49,7 +49,7 @@ def parity_table(path: Path) -> Table:
         for row in wrong[wrong["task"] == task].to_dict("records"):
             cells = [TASK_LABELS[task], label(str(row["method"])), str(row["bits"]), str(row["engine"])]
             rows.append([*cells, *["—"] * 5, "wrong, not used"])
-    caption = "Parity of the engines with the fake quantization of training, on their 8-bit output."
+    caption = f"Parity of the engines with the fake quantization of training, on their 8-bit output; {seeds(frame)}."
     gate = f"Gate: |mean Δ PSNR| ≤ {GATE_PSNR_DB} dB and mean level ≤ {GATE_MEAN_LEVEL} on every image."
     notes = [gate, "Max level: of any pixel. Mean level: the largest over images."]
     if len(wrong):
@@ -96,7 +96,8 @@ def ranking_table(quality: Quality, kind: str, confidence: float) -> Table:
             rows.append([bits, images, label(method), f"{mean:.2f}", verdict, str(count), f"{found.p_value:.2g}"])
         notes.append(f"{bits}, {images} images: critical difference {found.critical_difference:.2f}.")
     caption = (
-        "Ranking by PSNR: mean rank over blocks (an image of a task, seeds averaged), methods measured on every task; "
+        "Ranking by PSNR: mean rank over blocks (an image of a task, seeds averaged), methods measured on every task, "
+        f"{seeds(quality.frame)}; "
         f"n.s.: less than Nemenyi's critical difference at {100 * confidence:.0f} %."
     )
     return Table("ranking", caption, header, rows, notes)

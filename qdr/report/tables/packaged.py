@@ -33,8 +33,9 @@ def packaged_table(path: Path, stats: Bootstrap) -> Table:
         start = [set_label(str(task), str(split)), str(len(values["input"]))]
         rows.append([*start, *means, text, ", ".join(dict.fromkeys(engines))])
     caption = (
-        f"Packaged weights, PSNR (dB), protocol {PROTOCOL}, profile {frame['profile'].iloc[0]}; brackets: "
-        f"{100 * stats.confidence:.0f} % paired bootstrap interval over images; n.s.: not significant."
+        f"Packaged weights, PSNR (dB), protocol {PROTOCOL}, profile {frame['profile'].iloc[0]}, 1 seed per model; brackets: "
+        f"{100 * stats.confidence:.0f} % paired bootstrap interval over images ({stats.resamples} resamples); "
+        "n.s.: not significant."
     )
     note = "The files of `qdr restore --task`, trained on procedural scenes alone."
     return Table("packaged", caption, header, rows, [note])

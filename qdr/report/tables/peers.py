@@ -30,9 +30,10 @@ def peers_table(peers: Peers, stats: Bootstrap) -> Table:
         cells = [f"{peers.qdr.mean():.2f}", _difference(peers.qdr, peers.own.fp32, stats)]
         rows.insert(1, ["EFM, QDR", *blank[:3], *cells, _difference(peers.qdr, peers.own.int8, stats), *blank])
     caption = (
-        f"Networks trained in the same budget: {peers.test_set}, {len(peers.degraded)} images, profile {peers.profile}; "
-        f"degraded input {peers.degraded.mean():.2f} dB; brackets: {100 * stats.confidence:.0f} % paired bootstrap interval "
-        f"over images ({stats.resamples} resamples); n.s.: not significant."
+        f"Networks trained in the same budget: {peers.test_set}, {len(peers.degraded)} images, 1 seed per model, "
+        f"profile {peers.profile}; degraded input {peers.degraded.mean():.2f} dB; "
+        f"brackets: {100 * stats.confidence:.0f} % paired bootstrap interval over images ({stats.resamples} resamples); "
+        "n.s.: not significant."
     )
     notes = [
         f"MACs of convolutions and matrix products, and median latency ({peers.calls} calls), at {peers.side}x{peers.side}; "

@@ -22,6 +22,7 @@ from qdr.report.quality import (
     Values,
     label,
     plain_qat,
+    seeds,
     set_label,
     span,
     teacher,
@@ -215,6 +216,6 @@ def _caption(title: str, quality: Quality, kind: str, stats: Bootstrap) -> str:
     interval = f"{100 * stats.confidence:.0f} % paired bootstrap interval over images ({stats.resamples} resamples)"
     unit = "task" if len(sets) == len(quality.tasks) else "test set"
     return (
-        f"{title}: {what}, {count} images per {unit}, protocol {protocols}, profile {profiles}; "
+        f"{title}: {what}, {count} images per {unit}, {seeds(frame)}, protocol {protocols}, profile {profiles}; "
         f"brackets: {interval}; n.s.: not significant."
     )
