@@ -29,6 +29,7 @@ from qdr.errors import QdrError
 from qdr.export.qdq import OPSET
 from qdr.seed import derive, seed_everything
 from qdr.train.checkpoint import save_run
+from qdr.train.loop import use_bf16
 
 CROP = 128
 PER_SCENE = 8  # crops of one scene
@@ -81,10 +82,12 @@ def fit(model: nn.Module, crops: list[Labelled], steps: int, batch: int, seed: i
     optimizer = torch.optim.AdamW(model.parameters(), LR, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=steps, pct_start=WARMUP)
     model.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    metrics = []
+    bf16, metrics = use_bf16(True), []
     for step in track(range(steps), "detector"):
         images, wanted = make_batch(crops, batch, np.random.default_rng((seed, step)))
-        loss = detection_loss(model(images.to(memory_format=torch.channels_last)), wanted)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            cells = model(images.to(memory_format=torch.channels_last))
+        loss = detection_loss(cells.float(), wanted)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)

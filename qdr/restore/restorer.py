@@ -36,6 +36,7 @@ class Restorer:
         threads: of the engine; 0: all cores this process may use.
         values: what the model's values run over ("0-1", "0-255", "signed", or two joined by ":" where input and output
             differ); None: what the file says (`qdr.export.foreign`).
+        strength: of the restoration, 0 to 1: the share of the model's picture, the rest is the picture as it was.
 
     Raises:
         QdrError: when none or both of task and model are given, they do not go with engine, precision and tile, or no
@@ -51,7 +52,11 @@ class Restorer:
         tile: str = "auto",
         threads: int = 0,
         values: str | None = None,
+        strength: float = 1.0,
     ) -> None:
+        if not 0 <= strength <= 1:
+            raise QdrError(f"--strength {strength:g}: name a number from 0, the picture as it is, to 1, the model's")
+        self._strength = strength
         if threads < 0:
             raise QdrError(f"--threads {threads}: name a number of threads, or 0 for all cores")
         if engine is not None:
@@ -119,7 +124,11 @@ class Restorer:
 
     def __call__(self, pixels: Pixels, advance: Callable[[float], None] | None = None) -> Pixels:
         """Restore uint8 or uint16 pixels, [h, w] or [h, w, 3]; `advance` is told the share done."""
-        return tiles.restore_pixels(self._checked, pixels, self.tiling, advance)
+        restored = tiles.restore_pixels(self._checked, pixels, self.tiling, advance)
+        if self._strength == 1:
+            return restored
+        mixed = pixels + np.float32(self._strength) * (restored.astype(np.float32) - pixels)
+        return np.rint(mixed).astype(pixels.dtype)
 
     def __enter__(self) -> Restorer:
         return self

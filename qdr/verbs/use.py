@@ -78,6 +78,9 @@ def _declare_restore(restore: Parser) -> None:
     restore.add_argument("--precision", help="int8, fp32 or bf16 (default: int8 for a Q/DQ file, fp32 for others)")
     restore.add_argument("--tile", default="auto", help="auto, none, or a side in pixels: bounds memory")
     restore.add_argument("--threads", type=int, default=0, help="of the engine (default: all cores)")
+    restore.add_argument(
+        "--strength", type=float, default=1.0, metavar="SHARE", help="of the restoration, 0 to 1; the rest is the input (1)"
+    )
     restore.add_argument("--force", action="store_true", help="replace what OUT already holds (never IN)")
     restore.add_argument("--json", action="store_true", help="print the summary as JSON")
 
@@ -148,7 +151,7 @@ def _restore(options: argparse.Namespace) -> int:
     from qdr.restore.restorer import Restorer
 
     def open_model() -> Restorer:
-        how = options.engine, options.precision, options.tile, options.threads, options.values
+        how = options.engine, options.precision, options.tile, options.threads, options.values, options.strength
         model = Restorer(options.task, options.model, *how)
         for note in model.notes:
             print(f"qdr: note: {note}", file=sys.stderr)
@@ -173,16 +176,17 @@ def _made_by(options: argparse.Namespace) -> dict[str, Any]:
     files = (
         [options.model, *external(options.model)]
         if options.model
-        else sorted(pretrained.FOLDER.glob(f"{options.task or '?'}[-.]*"))
+        else sorted(pretrained.FOLDER.glob(f"{options.task or '?'}-*.onnx"))
     )
-    content = b"".join(sha256(path.read_bytes()).digest() for path in files if path.is_file() and path.suffix != ".md")
+    content = b"".join(sha256(path.read_bytes()).digest() for path in files if path.is_file())
     name = options.model.name if options.model else options.task
+    rarely = ("values", options.values, None), ("strength", options.strength, 1.0)
     return {
         "model": name,
         "engine": options.engine,
         "precision": options.precision,
         "sha256": sha256(content).hexdigest()[:16],
-    } | ({"values": options.values} if options.values else {})
+    } | {key: given for key, given, usual in rarely if given != usual}
 
 
 def _as_json(outcome: Any) -> dict[str, Any]:

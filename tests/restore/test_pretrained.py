@@ -67,6 +67,19 @@ def test_a_task_restores_as_its_model_does(int8: Path, weights: Path, arguments:
         assert np.array_equal(read(tmp_path / "out.png").pixels, model(CAT))
 
 
+def test_strength_mixes_the_models_picture_with_the_input(weights: Path, arguments: list[str], tmp_path: Path) -> None:
+    assert main(arguments) == 0
+    whole = read(tmp_path / "out.png").pixels.astype(float)
+    for share in (0.0, 0.25):
+        assert main([*arguments, "--strength", str(share), "--force"]) == 0
+        assert np.abs(read(tmp_path / "out.png").pixels - (CAT + share * (whole - CAT))).max() <= 0.5
+
+
+def test_a_strength_is_a_share(weights: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*arguments, "--strength", "1.5"]) == 2
+    assert "--strength 1.5: name a number from 0" in capsys.readouterr().err
+
+
 def test_no_torch_and_nothing_built(weights: Path, arguments: list[str], tmp_path: Path) -> None:
     command = [sys.executable, "-c", CALL, str(weights), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
