@@ -3,11 +3,12 @@ VENV ?= $(shell test -x "$$VIRTUAL_ENV/bin/python" && echo "$$VIRTUAL_ENV")
 override VENV := $(if $(filter /%,$(VENV)),,$(CURDIR)/)$(or $(VENV),.venv)
 export PATH := $(VENV)/bin:$(PATH)
 
-.PHONY: install repro full public peers test slow lint licences report texts docs site verify smoke perf perf-baseline perf-against
+.PHONY: install repro full public peers weights test slow lint licences report texts docs site verify smoke perf perf-baseline perf-against
 install:         ; @.ci/install "$(VENV)"  ## the environment, qdr and the pinned versions; PYTHON=, TORCH_INDEX=: README
 repro: install   ; dvc repro                                                    ## the whole pipeline
 full: install    ; sh .ci/profile full                                           ## the full ablation, after `make repro`
 public: install  ; sh .ci/profile public                                         ## real test sets; needs QDR_DATA
+weights: install ; sh .ci/profile weights                                      ## what comes with qdr; needs QDR_DATA, better a CUDA device
 peers: install   ; sh .ci/profile peers                                          ## restoration networks in one budget
 test: install    ; pytest -n 2 --dist loadfile --doctest-modules qdr tests -m "not slow" -q ## fast tests and doctests
 slow: install    ; pytest tests -m slow -q                                      ## slow tests

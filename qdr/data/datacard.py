@@ -140,9 +140,25 @@ def _training(config: Config, task: str, cards: dict[str, Card]) -> list[str]:
         made = f"{scenes.train} procedural scenes of {scenes.size}x{scenes.size}, degraded by '{kind}'"
         return [f"{made}.", f"Validation: {scenes.validation} further scenes."]
     about, held = cards[source], math.ceil(cards[source].count / config.data.holdout) if config.data.holdout else 0
-    what = "real pairs" if about.kind == "pairs" else f"clean images, each degraded {config.data.copies} times by '{kind}'"
+    what = f"clean images, {how_degraded(config, task)}" if about.kind == "clean" else "real pairs"
     validation = f"{held} images of the source, every {config.data.holdout}th, not trained on" if held else "none"
-    return [f"`{source}`, {about.title}: {about.count - held} {what}.", f"Validation: {validation}."]
+    if own := config.data.validation.get(task):
+        validation = f"`{own}`, {cards[own].title}, degraded by '{kind}'"
+    mixed = [f"{scenes.train} procedural scenes of {scenes.size}x{scenes.size} beside them."] if mixes(config, task) else []
+    return [f"`{source}`, {about.title}: {about.count - held} {what}.", *mixed, f"Validation: {validation}."]
+
+
+def mixes(config: Config, task: str) -> bool:
+    """Whether procedural scenes are trained on beside the photographs of a source."""
+    return config.data.train[task] != SCENES and bool(config.data.scenes.train)
+
+
+def how_degraded(config: Config, task: str) -> str:
+    """How often the clean training images of a task are degraded, and by what."""
+    if kind := config.data.online.get(task):
+        sizes = ", ".join(f"1/{scale}" if scale > 1 else "1" for scale in config.data.scales)
+        return f"at {sizes} of their size, degraded anew for every step by '{kind}' of `qdr/data/degrade/batched.py`"
+    return f"each degraded {config.data.copies} times by '{config.data.degrade[task]}'"
 
 
 def _row(config: Config, task: str, split: str, cards: dict[str, Card]) -> str:

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save
 
 from qdr import paths
 from qdr.config import SCENES, Config
-from qdr.data.datacard import weights_licence
+from qdr.data.datacard import how_degraded, mixes, weights_licence
 from qdr.data.tasks import Card, load_cards
 from qdr.errors import QdrError
 from qdr.export.engines import engine_file
@@ -160,5 +160,6 @@ def _training_data(config: Config, task: str, cards: dict[str, Card]) -> str:
         scenes = config.data.scenes
         return f"{scenes.train} procedural scenes of {scenes.size}x{scenes.size}, degraded by qdr's own {degradation!r}"
     found = cards[source]
-    how = "real pairs" if found.kind == "pairs" else f"degraded {config.data.copies} times by qdr's own {degradation!r}"
-    return f"{found.title} ({found.count} images, {how}; licence of the images: {found.licence})"
+    how = "real pairs" if found.kind == "pairs" else how_degraded(config, task)
+    beside = f", and {config.data.scenes.train} procedural scenes" if mixes(config, task) else ""
+    return f"{found.title} ({found.count} images, {how}; licence of the images: {found.licence}){beside}"

@@ -2,7 +2,7 @@
 
 A model's identity holds everything that decides its bits, the machine too (`qdr.train.run`). Trained elsewhere from the
 same code, configuration, data and teachers, it may differ in the machine alone: that is what is checked here, and written
-into the model's record under `adopted`.
+into the model's record under `adopted`. Its PSNR on validation images is measured here, on the images of this project.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import Any
 
 from qdr import paths
 from qdr.config import Config
+from qdr.data.loader import PairSet
 from qdr.errors import QdrError
 from qdr.paths import replacing
 from qdr.rows import read_json
+from qdr.train.loop import validate
 from qdr.train.plan import Run, matrix, run_folder
-from qdr.train.run import fingerprint, identity
+from qdr.train.run import fingerprint, identity, load_model
 
 MACHINE = ("bf16", "capability", "device", "torch")
 
@@ -55,3 +57,14 @@ def _adopt(config: Config, run: Run, folder: Path) -> None:
         (temporary / "run.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     with replacing(run_folder(run)) as temporary:
         shutil.copytree(stored, temporary)
+    _validate(config, run, stored)
+
+
+def _validate(config: Config, run: Run, stored: Path) -> None:
+    """Write the PSNR on this project's validation images into the last line of the metrics, in the store and the folder."""
+    psnr = validate(load_model(config, run), PairSet.load(run.task, "val"))
+    for folder in (stored, run_folder(run)):
+        *before, last = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        with replacing(folder / "metrics.jsonl") as temporary:
+            line = json.dumps(json.loads(last) | {"val_psnr": psnr}, sort_keys=True)
+            temporary.write_text("".join(f"{text}\n" for text in (*before, line)), encoding="utf-8")
