@@ -65,12 +65,20 @@ def trace(model: nn.Module, stride: int) -> onnx.ModelProto:
     copied = _distinct(model)
     thaw(model)
     image = torch.zeros(1, 3, 8 * stride, 6 * stride)
-    free = {2: stride * torch.export.Dim("H", min=2, max=512), 3: stride * torch.export.Dim("W", min=2, max=512)}
+    return program(copied, image, {2: stride * _free("H"), 3: stride * _free("W")})
+
+
+def _free(name: str) -> Any:
+    return torch.export.Dim(name, min=2, max=512)
+
+
+def program(model: nn.Module, image: Tensor, free: dict[int, Any]) -> onnx.ModelProto:
+    """The graph that torch.onnx.export makes of a model for an image, `free` naming the sides that may vary."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            copied,
+        made = torch.onnx.export(
+            model,
             (image,),
             dynamo=True,
             opset_version=OPSET,
@@ -79,9 +87,9 @@ def trace(model: nn.Module, stride: int) -> onnx.ModelProto:
             dynamic_shapes=(free,),
             verbose=False,
         )
-    if program is None:
+    if made is None:
         raise RuntimeError("torch.onnx.export returned no program")
-    return _without_traces(program.model_proto)
+    return _without_traces(made.model_proto)
 
 
 def _without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
