@@ -1,8 +1,8 @@
 """Export any network, quantized or not, to an ONNX file whose height and width are free where the network allows it.
 
-What a quantized file holds is `qdr.export.qdq`'s: INT8 weights, signed Q/DQ pairs with zero point 0, FP32 bias. Height and
-width are free in multiples of the least power of two up to 64 that the network takes; where torch.export finds that the graph
-depends on the size, the file has the size of the example.
+What a quantized file holds is `qdr.export.qdq`'s: INT8 weights, signed Q/DQ pairs with zero point 0, FP32 bias. Height
+and width are free in multiples of the least power of two up to 64 that the network takes; where torch.export finds that the
+graph depends on the size, the file has the size of the example.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ def _multiple(model: nn.Module, example: Tensor) -> tuple[int | None, bool]:
                 got = model(torch.zeros(1, example.shape[1], height, width))
             except (RuntimeError, ValueError, AssertionError, IndexError):
                 continue
-            if all(a * e == b * k for a, b, e, k in zip(got.shape[2:], (height, width), example.shape[2:], known.shape[2:],
-                                                        strict=True)):
+            if all(
+                a * e == b * k
+                for a, b, e, k in zip(got.shape[2:], (height, width), example.shape[2:], known.shape[2:], strict=True)
+            ):
                 return multiple, known.shape == example.shape
     return None, known.shape == example.shape

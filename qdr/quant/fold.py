@@ -1,7 +1,7 @@
 """Batch normalizations become part of the layers before them: the quantized weights are those an engine multiplies by.
 
-y = (W x + b - mean) * gain + shift, so W <- W * gain and b <- (b - mean) * gain + shift, per output channel. Jacob et al., CVPR
-2018 (arXiv 1712.05877), section 3.2, with the running statistics.
+y = (W x + b - mean) * gain + shift, so W <- W * gain and b <- (b - mean) * gain + shift, per output channel. Jacob et al.,
+CVPR 2018 (arXiv 1712.05877), section 3.2, with the running statistics.
 """
 
 from __future__ import annotations

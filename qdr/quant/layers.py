@@ -1,7 +1,7 @@
 """The quantized layers: a tensor on the grid, and a convolution whose weights and bias are.
 
-A transposed convolution is one with its output channels along axis 1 of the weight; a linear layer is a convolution of single
-pixels. Padding by other values than zeros (reflect, replicate, circular) is done on the input, before the product.
+A transposed convolution is one with its output channels along axis 1 of the weight; a linear layer is a convolution of
+single pixels. Padding by other values than zeros (reflect, replicate, circular) is done on the input, before the product.
 
 Each has four modes. `float` lets FP32 values pass; `observe` too, and remembers a sample of them; `quantize` is fake
 quantization with the quantizer's own gradients; `export` emits ONNX QuantizeLinear / DequantizeLinear with the same scales
@@ -187,8 +187,8 @@ class QuantConv2d(nn.Module):
         return F.conv2d(x, weight, bias, conv.stride, padding, conv.dilation, conv.groups)
 
     def _exported(self, x: Tensor) -> Tensor:
-        weight = _symbolic_dequantize(self.integers, self.scales, self.axis)  # type: ignore[arg-type]
-        return self._product(x, weight, self.bias)  # type: ignore[arg-type]
+        weight = _symbolic_dequantize(self.integers, self.scales, self.axis)
+        return self._product(x, weight, self.bias)
 
     def _quantized(self, x: Tensor) -> Tensor:
         """The product on the grids, or of the real numbers behind them where the input is off the integers."""
@@ -247,7 +247,7 @@ class QuantLinear(QuantConv2d):
         return F.linear(x, weight, bias)
 
     def _exported(self, x: Tensor) -> Tensor:
-        y = x @ _symbolic_dequantize(self.integers, self.scales, 1)  # type: ignore[arg-type]
+        y = x @ _symbolic_dequantize(self.integers, self.scales, 1)
         return y if self.bias is None else y + self.bias
 
     def _quantized(self, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Which tensors a network that marks none itself keeps in 8 bits: the input of every layer, and of additions where all agree.
+"""Which tensors a network that marks none itself keeps in 8 bits: the input of every layer, and of additions that agree.
 
-An engine fuses a layer with the addition behind it where the other operand is quantized, and keeps a tensor in 8 bits where all
-its readers want it so. An addition therefore reads the quantized tensor if one operand is the result of a layer that nothing
+An engine fuses a layer with the addition behind it where the other operand is quantized, and keeps a tensor in 8 bits where
+all its readers want it so. An addition therefore reads the quantized tensor if one operand is the result of a layer that nothing
 else reads, and every reader of the other is a layer or such an addition. The last addition, of the image and what is
 restored in it, stays in floating point: quantized it alone would cost half a grey level.
 
@@ -30,8 +30,12 @@ def shared_inputs(recording: Recording, quantized: set[nn.Module]) -> set[Key]:
         if op.kind == "add" and len(op.inputs) == 2 and len(operands) == 1 and operands[0] not in recording.given:
             pairs[op] = operands[0]
     while True:
-        wrong = [op for op, key in pairs.items() if not all(_wants(reader, key, pairs, quantized) for reader in
-                 recording.readers[key]) or not any(reader.module in quantized for reader in recording.readers[key])]
+        wrong = [
+            op
+            for op, key in pairs.items()
+            if not all(_wants(reader, key, pairs, quantized) for reader in recording.readers[key])
+            or not any(reader.module in quantized for reader in recording.readers[key])
+        ]
         if not wrong:
             return set(pairs.values())
         for op in wrong:
@@ -40,13 +44,14 @@ def shared_inputs(recording: Recording, quantized: set[nn.Module]) -> set[Key]:
 
 def place(
     model: nn.Module, recording: Recording, tensors: set[Key], quantized: set[nn.Module], make: Callable[[], nn.Module]
-) -> set[nn.Module]:
+) -> tuple[set[nn.Module], int]:
     """Put a quantizer made by `make` on each of `tensors`, in the modules whose graphs add it, in place.
 
     Returns:
-        The layers that now read such a quantizer and need none of their own.
+        The layers that now read such a quantizer and need none of their own, and how many additions read one.
     """
     fed: set[nn.Module] = set()
+    additions = 0
     modules = dict(model.named_modules())
     for name, graph in recording.graphs.items():
         module = modules[name]
@@ -54,17 +59,18 @@ def place(
         sources = {n: None for add in adds for n in add.all_input_nodes if recording.tensors.get(n) in tensors}
         for node in sources:
             layers = [user for user in node.users if _reads(user, node, modules, name, quantized, recording)]
-            users = [*layers, *(user for user in node.users if user in adds)]
+            adding = [user for user in node.users if user in adds]
             point = next(f"point{i}" for i in range(len(modules) + 1) if not hasattr(module, f"point{i}"))
             module.add_module(point, make())
             with graph.inserting_after(node):
                 made = graph.call_module(point, (node,))
-            for user in users:
+            additions += len(adding)
+            for user in (*layers, *adding):
                 user.replace_input_with(node, made)
             fed |= {modules[_join(name, str(user.target))] for user in layers}
         if sources:
             _rewrite(module, graph)
-    return fed
+    return fed, additions
 
 
 def _fusible(recording: Recording, key: Key, quantized: set[nn.Module]) -> bool:

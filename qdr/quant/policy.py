@@ -1,7 +1,7 @@
 """Which tensor gets how many bits, and why: an ordered list of rules, the last match wins.
 
-The first rule denies, the second enables at the scheme's width, later ones make exceptions by a layer's place in the graph: in
-schemes of fewer than 8 bits the image, the first and the last layer keep 8, as is customary (e.g. Esser et al. 2020, section
+The first rule denies, the second enables at the scheme's width, later ones make exceptions by a layer's place in the graph:
+in schemes of fewer than 8 bits the image, the first and the last layer keep 8, as is customary (e.g. Esser et al. 2020, section
 3). A first layer has no other before it, a last one none behind it (`qdr.quant.record`). `describe` prints the decision into
 every result.
 

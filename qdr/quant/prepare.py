@@ -2,8 +2,8 @@
 
 A network made for integer engines marks its 8-bit tensors itself with `QuantPoint`s, and `prepare` puts a quantizer at
 each. Any other network, unmodified, gets one in front of each convolution, transposed convolution and linear layer, which
-an addition shares where engines then fuse it (`qdr.quant.place`); what lies between (normalization, attention, gates) stays in
-FP32. Batch normalizations are folded first (`qdr.quant.fold`). One pass over the network shows which layers run, which
+an addition shares where engines then fuse it (`qdr.quant.place`); what lies between (normalization, attention, gates) stays
+in FP32. Batch normalizations are folded first (`qdr.quant.fold`). One pass over the network shows which layers run, which
 are first and last, and what multiplies without being a layer (`qdr.quant.record`). A second one shows that, before any
 rounding, the network computes what it did.
 
@@ -68,53 +68,68 @@ def prepare(
 ) -> nn.Module:
     """Insert quantized layers into `model`, in place, by the scheme's rules and the recipe's quantizer. Returns `model`.
 
+    `example` is an image [n, c, h, w] the network takes (zeros [1, 3, 64, 64]); the rest as of `insert`.
+    """
+    insert(model, scheme, recipe, torch.zeros(1, 3, _SIDE, _SIDE) if example is None else example, keep)
+    return model
+
+
+def insert(
+    model: nn.Module, scheme: str, recipe: Recipe, example: Tensor, keep: Collection[str] = (), strict: bool = False
+) -> tuple[Recording, dict[str, str], int]:
+    """Insert quantized layers into `model`, in place.
+
     Args:
-        model: any network of one image; its class may change to a subclass of itself.
+        model: any network of one image; classes of its modules may change to subclasses of themselves.
         scheme: e.g. "W8A8".
         recipe: quantizer, observers and granularity.
-        example: an image [n, c, h, w] the network takes; default zeros [1, 3, 64, 64].
+        example: an image [n, c, h, w] the network takes.
         keep: names of layers that stay in FP32.
+        strict: refuse operations that would multiply in FP32, before any layer is replaced.
+
+    Returns:
+        What the network did (batch normalizations folded), which normalizations were folded into which layers, and how
+        many additions read quantized tensors.
 
     Raises:
         QdrError: on an unknown scheme, or if the network would compute something else.
     """
-    decide("every", scheme)
-    weight = next(model.parameters(), torch.empty(0))
-    image = torch.zeros(1, 3, _SIDE, _SIDE, device=weight.device) if example is None else example.to(weight.device)
+    usual = decide("every", scheme)
+    device = next(model.parameters(), torch.empty(0)).device
+    image = example.to(device)
     if type(model) in LAYERS:
         _nest(model)
     before = _run(model, image)
-    fold(model, record(model, image, traced=False))
+    folded = fold(model, record(model, image, traced=False))
     marked = any(isinstance(module, QuantPoint) for module in model.modules())
     recording = record(model, image, traced=not marked)
-    names = {module: name for name, module in model.named_modules()}
-    layers = {op.module: op for op in recording.ops if refusal(op.module) == "" and names[op.module] not in keep}
-    make = partial(_point, recipe, weight.device)
-    fed: set[nn.Module] = set()
-    if not marked and decide("every", scheme).activations == 8:
-        quantized = {layer for layer in layers if layer is not None}
-        tensors = shared_inputs(recording, quantized)
-        fed = place(model, recording, tensors, quantized, partial(make, decide("every", scheme)))
-    for op in [op for op in recording.ops if isinstance(op.module, QuantPoint)]:
-        assert op.module is not None
-        replace(model, op.module, make(decide("image" if op in recording.first else "every", scheme)))
+    if strict:
+        _refuse_floats(recording, keep)
+    layers = {op.module: op for op in recording.ops if refusal(op.module) == "" and op.name not in keep}
+    quantized = {layer for layer in layers if layer is not None}
+    make = partial(_point, recipe, device)
+    share = not marked and usual.activations == 8
+    tensors = shared_inputs(recording, quantized) if share else set()
+    fed, additions = place(model, recording, tensors, quantized, partial(make, usual))
+    for op in recording.ops:
+        if isinstance(op.module, QuantPoint):
+            replace(model, op.module, make(decide("image" if op in recording.first else "every", scheme)))
     for layer, op in layers.items():
         assert layer is not None
         rule, channelwise = decide(_place(op, recording), scheme), recipe.granularity == "channel"
         bare = marked or layer in fed
-        padding = None if bare else _take_padding(layer)
-        quantized_layer = LAYERS[type(layer)](layer, recipe.quantizer, rule.weights, recipe.weight_observer, channelwise)
+        pad = [] if bare else _take_padding(layer)
+        inner = LAYERS[type(layer)](layer, recipe.quantizer, rule.weights, recipe.weight_observer, channelwise)
         point = make(decide("image" if op in recording.first else "every", scheme))
-        chain = [*([padding] if padding else []), point, quantized_layer]
-        replace(model, layer, quantized_layer if bare else nn.Sequential(*chain))
+        replace(model, layer, inner if bare else nn.Sequential(*pad, point, inner))
     _check_same(model, image, before)
-    return model
+    return recording, folded, additions
 
 
 def refusal(module: nn.Module | None) -> str:
     """Why a module is not quantized; "" if it is."""
     if module is None:
-        return "a function, no module"
+        return "a function, not a layer"
     plain = type(module) in LAYERS or (
         parametrize.is_parametrized(module) and any(isinstance(module, kind) for kind in LAYERS)
     )
@@ -164,7 +179,7 @@ def link(model: nn.Module, image: Tensor) -> None:
             raise QdrError(f"convolution {names[module]!r} has an input that no QuantPoint makes: add one in the model")
         source = made[id(inputs[0])][1]
         if module.source not in (None, source):
-            both = f"{names[module.source]!r} and {names[source]!r}"  # type: ignore[index]
+            both = f"{names[module.source]!r} and {names[source]!r}"
             raise QdrError(f"convolution {names[module]!r} runs twice, behind {both}: give both one QuantPoint")
         module.feed_from(source)
 
@@ -210,13 +225,23 @@ def _place(op: Op, recording: Recording) -> Place:
     return "first" if op in recording.first else "last" if op in recording.last else "every"
 
 
-def _take_padding(layer: nn.Module) -> Pad | None:
+def _refuse_floats(recording: Recording, keep: Collection[str]) -> None:
+    floats = {
+        f"{op.name or '(root)'} ({op.kind}): {'kept by request' if op.name in keep else refusal(op.module)}": None
+        for op in recording.ops
+        if op.macs and (refusal(op.module) != "" or op.name in keep)
+    }
+    if floats:
+        raise QdrError(f"strict: {len(floats)} operations would multiply in floating point: {'; '.join(floats)}")
+
+
+def _take_padding(layer: nn.Module) -> list[nn.Module]:
     """The padding of a convolution by other values than zeros, taken out of it."""
     if not isinstance(layer, nn.Conv2d) or layer.padding_mode == "zeros":
-        return None
+        return []
     pad = Pad(list(layer._reversed_padding_repeated_twice), layer.padding_mode)
     layer.padding_mode, layer.padding = "zeros", (0, 0)
-    return pad
+    return [pad]
 
 
 def _nest(layer: nn.Module) -> None:
@@ -244,7 +269,7 @@ def _check_same(model: nn.Module, image: Tensor, before: Tensor) -> None:
     try:
         after = _run(model, image)
     except (AttributeError, TypeError) as error:
-        raise QdrError(f"the network reads what its layers no longer have ({error}): it cannot be quantized as it is") from error
+        raise QdrError(f"the network reads what its layers no longer have ({error}): it cannot be quantized") from error
     finally:
         for layer, mode in modes:
             layer.mode = mode

@@ -1,9 +1,9 @@
 """What a network does with its tensors: one forward pass, written down operation by operation.
 
-Layers count as one operation each, everything else as the torch functions that run. Tensors are told apart by identity and by
-how often they were written to, so that an in-place ReLU makes a tensor of its own. The pass works for any Python; of modules
-whose forward torch.fx can trace (their parts taken whole, the same in training and evaluation) it also finds which tensor each
-node of their graph is, so that `qdr.quant.place` can put a quantizer there.
+Layers count as one operation each, everything else as the torch functions that run. Tensors are told apart by identity and
+by how often they were written to, so that an in-place ReLU makes a tensor of its own. The pass works for any Python; of
+modules whose forward torch.fx can trace (their parts taken whole, the same in training and evaluation) it also finds which
+tensor each node of their graph is, so that `qdr.quant.place` can put a quantizer there.
 """
 
 from __future__ import annotations
@@ -123,11 +123,13 @@ def record(model: nn.Module, example: Tensor, traced: bool = True) -> Recording:
     with ExitStack() as stack:
         stack.enter_context(evaluation(model))
         stack.enter_context(torch.no_grad())
+        for parameter in [p for p in model.parameters() if p.requires_grad]:  # the counter would look for gradient functions
+            stack.callback(parameter.requires_grad_(False).requires_grad_, True)
         for module, name in pass_.names.items():
             graph = _graph(module) if traced else None
             if graph is not None:
                 pass_.found.graphs[name] = graph
-                module.forward = partial(pass_.interpret, module, graph)  # type: ignore[method-assign]
+                module.forward = partial(pass_.interpret, module, graph)
                 stack.callback(module.__dict__.pop, "forward")
             stack.callback(module.register_forward_pre_hook(pass_.enter, with_kwargs=True).remove)
             stack.callback(module.register_forward_hook(pass_.leave, with_kwargs=True, always_call=True).remove)
@@ -174,7 +176,7 @@ class _Pass(TorchFunctionMode):
                 self.found.ops.append(Op(self.where, "in place", None, [(key[0], before)], [key]))
             self.versions[key[0]] = key[1]
             found.append(key)
-        return found
+        return list(dict.fromkeys(found))
 
     @property
     def where(self) -> str:

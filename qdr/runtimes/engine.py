@@ -55,5 +55,9 @@ class Engine:
 
 
 def open_session(path: str | Path, engine: str | None = None, threads: int = 2) -> Engine:
-    """Open an exported file: `with open_session("model.onnx") as run: y = run(x)`. See `Engine`."""
+    """A file as a function of images; arguments and errors are those of `Engine`.
+
+    with open_session("model.onnx") as run:
+        y = run(x)
+    """
     return Engine(path, engine, threads)

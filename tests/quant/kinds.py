@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 
 class Convolutions(nn.Module):
-    """3 channels: padding by reflection, replication, in circles; groups, depthwise, dilation, stride, no bias; transposed and
-    in groups; normalization outside of any chain, behind a transposed convolution too; a concatenation.
+    """3 channels: padding by reflection, replication, in circles; groups, depthwise, dilation, stride, no bias; transposed
+    and in groups; normalization outside of any chain, behind a transposed convolution too; a concatenation.
     """
 
     def __init__(self) -> None:
