@@ -1,8 +1,8 @@
 """Which tensors a network that marks none itself keeps in 8 bits: the input of every layer, and of additions that agree.
 
 An engine fuses a layer with the addition behind it where the other operand is quantized, and keeps a tensor in 8 bits where
-all its readers want it so. An addition therefore reads the quantized tensor if one operand is the result of a layer that nothing
-else reads, and every reader of the other is a layer or such an addition. The last addition, of the image and what is
+all its readers want it so. An addition therefore reads the quantized tensor if one operand is the result of a layer that
+nothing else reads, and every reader of the other is a layer or such an addition. The last addition, of the image and what is
 restored in it, stays in floating point: quantized it alone would cost half a grey level.
 
 An addition stands in the forward of some module: torch.fx rewrites it there, with the module's parts as they are. Where it

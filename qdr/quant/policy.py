@@ -1,9 +1,9 @@
 """Which tensor gets how many bits, and why: an ordered list of rules, the last match wins.
 
 The first rule denies, the second enables at the scheme's width, later ones make exceptions by a layer's place in the graph:
-in schemes of fewer than 8 bits the image, the first and the last layer keep 8, as is customary (e.g. Esser et al. 2020, section
-3). A first layer has no other before it, a last one none behind it (`qdr.quant.record`). `describe` prints the decision into
-every result.
+in schemes of fewer than 8 bits the image, the first and the last layer keep 8, as is customary (e.g. Esser et al. 2020,
+section 3). A first layer has no other before it, a last one none behind it (`qdr.quant.record`). `describe` prints the
+decision into every result.
 
 Eight-bit activations are signed with zero point 0, as TensorRT demands. Below eight bits no engine here executes them, and
 a tensor that is never negative, such as one after a ReLU, gets the unsigned grid, as in the literature (LSQ, section 2):

@@ -240,8 +240,10 @@ class _Whole(fx.Tracer):
 
 
 def _graph(module: nn.Module) -> fx.Graph | None:
-    """The graph of a module's own forward, if it has parts and does the same in training."""
-    if isinstance(module, WHOLE) or not any(module.children()):
+    """The graph of a module's own forward, if it has parts, no optional arguments, and does the same in training."""
+    arguments = inspect.signature(type(module).forward).parameters.values()
+    optional = any(argument.default is not argument.empty for argument in arguments)
+    if isinstance(module, WHOLE) or optional or not any(module.children()):
         return None
     texts = set()
     before = module.training
