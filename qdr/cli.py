@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from qdr.errors import QdrError
-from qdr.verbs import data, many, measure, report, train, use
+from qdr.verbs import data, many, measure, quantize, report, train, use
 from qdr.verbs.parser import Front
 
 ABOUT = "Quantization-aware Distilled Restoration: benchmark suite and reference implementation."
@@ -64,7 +64,7 @@ def parser() -> Front:
     """The command line, in the order of the pipeline."""
     front = Front(ABOUT, EXIT_CODES)
     front.add_argument("--version", action=use.ShowVersion, help="show the version")
-    for group in (data, train, many, measure, report, use):
+    for group in (data, train, many, measure, report, quantize, use):
         group.declare(front)
     return front
 
