@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,31 +22,17 @@ from qdr.models.peers.nafnet import NAFNet
 from qdr.models.peers.restormer import Restormer
 from tests.networks import small_efm
 
-EXAMPLE = """
-import torch, qdr
-
-model = qdr.EFM([16, 32], [1, 1])
-torch.nn.init.normal_(model.head.weight, std=0.01)  # a fresh network starts as the identity
-images = [torch.rand(1, 3, 64, 64) for _ in range(2)]
-teacher = qdr.frozen_copy(model)
-report = qdr.quantize(model, images, scheme="W8A8", strict=True)
-dfd, lmr = qdr.Distiller(teacher, at="bottleneck"), qdr.LMR(share=1.0)
-optimizer = torch.optim.AdamW(qdr.parameters(model, lr=1e-4))
-for _ in range(2):
-    x, target = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
-    out, kd = dfd(model, x)
-    optimizer.zero_grad()
-    lmr.backward({"rec": (out - target).abs().mean(), "kd": kd.loss}, kd.feature)
-    optimizer.step()
-qdr.export_onnx(model, "model.onnx", example=images[0])
-with qdr.open_session("model.onnx") as run:
-    print(report.share, float((run(images[0]) - model(images[0])).abs().mean()))
-"""
+PAGE = (Path(__file__).resolve().parents[1] / "docs" / "library.md").read_text(encoding="utf-8")
+FRESH = "qdr.EFM([16, 32], [1, 1]); torch.nn.init.normal_(model.head.weight, std=0.01)"  # a fresh one is the identity
 
 
 @pytest.mark.slow
 def test_the_example_runs_in_an_empty_folder(tmp_path: Path) -> None:
-    ran = subprocess.run([sys.executable, "-c", EXAMPLE], cwd=tmp_path, capture_output=True, text=True, check=False)
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    if not (pretrained.FOLDER / "derain-FP32.safetensors").is_file():
+        example = example.replace('qdr.EFM.from_pretrained("derain")', FRESH)
+    code = f"{example}\nprint(report.share, float((y - model(x)).abs().mean()))"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     share, difference = map(float, ran.stdout.split())
     assert share == 1

@@ -47,11 +47,11 @@ class Engine:
         self._session.close()
 
     def __call__(self, image: Image) -> Image:
-        """Restore images; a tensor comes back on its device, an array as an array."""
+        """Restore images, one after the other; a tensor comes back on its device, an array as an array."""
         if isinstance(image, Tensor):
-            restored = self._session.run(np.ascontiguousarray(image.detach().cpu().float().numpy()))
-            return torch.from_numpy(np.array(restored)).to(image.device)
-        return self._session.run(np.ascontiguousarray(image, np.float32))
+            return torch.from_numpy(self(image.detach().cpu().float().numpy())).to(image.device)
+        batch = np.ascontiguousarray(image, np.float32)
+        return np.concatenate([self._session.run(batch[i : i + 1]) for i in range(len(batch))])
 
 
 def open_session(path: str | Path, engine: str | None = None, threads: int = 2) -> Engine:
