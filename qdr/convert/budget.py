@@ -1,9 +1,9 @@
 """Which layers stay in floating point so that INT8 loses no more than so many dB: few and cheap ones.
 
-Each layer alone is put into floating point and what the drop falls by is its gain; its price is its share of the
-multiply-accumulates. Layers are taken in the order of gain by price (each counts for at least a hundredth, so that few are
-taken), as many as it needs: found by halving, then confirmed, and added to, on the engine itself. At most half of the
-multiply-accumulates may go: beyond, the file is no INT8 file any more.
+Each layer alone is put into floating point and what the drop falls by (on parts of two images) is its gain; its price is
+its share of the multiply-accumulates. Layers are taken in the order of gain by price (each counts for at least a hundredth,
+so that few are taken), as many as it needs: found by halving, then confirmed, and added to, on the engine itself. At most
+half of the multiply-accumulates may go: beyond, the file is no INT8 file any more.
 
 The search is on the Q/DQ arithmetic as ONNX defines it, which any engine that is right computes. Mixed precision by
 one-at-a-time sensitivity is that of Dong et al., HAWQ (ICCV 2019, arXiv 1905.03696) and of tools since; the measure here is
@@ -21,6 +21,7 @@ from qdr.convert.judge import Judge, Score
 from qdr.export import mixed, numerics
 
 MOST = 0.5  # of the multiply-accumulates in floating point
+_IMAGES, _SIDE = 2, 128  # by which single layers are compared
 _LEAST_PRICE = 0.01
 Show = Callable[[str, int, int], None]
 Confirm = Callable[[onnx.ModelProto], Score]
@@ -97,6 +98,8 @@ def keep_within(
 def _ranked(model: onnx.ModelProto, weights: mixed.Weights, judge: Judge, side: int, show: Show) -> list[Kept]:
     macs = mixed.macs(model, side)
     total = max(1, sum(macs.values()))
+    free = not model.graph.input[0].type.tensor_type.shape.dim[2].dim_value
+    judge = judge.few(_IMAGES, _SIDE if free else side)
     whole = _exact(model, judge)
     layers = []
     for i, (name, count) in enumerate(macs.items()):

@@ -208,7 +208,6 @@ def _judge(wish: Wish, frames: Frames, fp32: Path, say: Say) -> tuple[Judge, Sco
     name = "onnxruntime" if wish.engine in (None, "exact") else wish.engine
     session = open_session("onnxruntime", fp32, "fp32", wish.threads)
     judge = Judge(frames.held, frames.targets, session.run, wish.psnr)
-    session.close()
     count = "the only image serves for both" if frames.alone else f"{len(frames.held)} images held back"
     known = judge.against_targets()
     how = f"FP32 has {known:.2f} dB" if known is not None else f"drop as for an FP32 network of {wish.psnr:g} dB"

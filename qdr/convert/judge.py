@@ -57,8 +57,13 @@ class Judge:
     """
 
     def __init__(self, inputs: Sequence[Pixels], targets: Sequence[Pixels], reference: Run, psnr: float) -> None:
-        self.inputs, self.targets, self.psnr = inputs, targets, psnr
+        self.inputs, self.targets, self.psnr, self._run = inputs, targets, psnr, reference
         self.reference = [_pixels(reference, image) for image in inputs]
+
+    def few(self, count: int, side: int) -> Judge:
+        """A judge by parts of the first images, for comparing many candidates; FP32's answers are computed anew."""
+        inputs = [image[:side, :side] for image in self.inputs[:count]]
+        return Judge(inputs, [image[:side, :side] for image in self.targets[:count]], self._run, self.psnr)
 
     def score(self, run: Run, engine: str, timed: bool = False) -> Score:
         """Compare what `run` makes of the images with FP32."""
