@@ -129,9 +129,10 @@ def convert(wish: Wish, say: Say, show: Show) -> Outcome:
         wish.out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(wish.out) as temporary:
             onnx.save(best.model, temporary)
+        fp32 = _fp32(wish, made, best.score.engine)
     trained = None if made.qdr is None else made.qdr.score
     kept = wish.most is None or best.score.drop <= wish.most
-    return Outcome(wish.out, made.fp32, made.ptq.score, trained, best.score, best.kept, kept)
+    return Outcome(wish.out, fp32, made.ptq.score, trained, best.score, best.kept, kept)
 
 
 def _check_out(wish: Wish) -> None:
@@ -151,7 +152,7 @@ def _check_out(wish: Wish) -> None:
 class _Made:
     judge: Judge
     side: int
-    fp32: Score
+    fp32: Path
     ptq: Mixed
     qdr: Mixed | None
     real: list[tuple[Mixed, dict[str, NDArray[np.float32]]]]
@@ -167,7 +168,7 @@ def _from_torch(wish: Wish, folder: Path, say: Say, show: Show) -> _Made:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     example, teacher = frames.calibration()[0], frozen_copy(model)
     fp32 = export_onnx(teacher, folder / "fp32.onnx", example)
-    judge, score = _judge(wish, frames, folder / "fp32.onnx", say)
+    judge = _judge(wish, frames, fp32.path, say)
     place = wish.bottleneck or bottleneck(model, example)
     say(str(quantize(model.to(device), frames.calibration(), wish.scheme, wish.strict)))
     if fp32.multiple is None:
@@ -175,24 +176,24 @@ def _from_torch(wish: Wish, folder: Path, say: Say, show: Show) -> _Made:
     ptq, real = _exported(wish, model, folder / "ptq.onnx", example, judge)
     say(f"calibrated: {_told(ptq.score)}")
     if wish.steps == 0:
-        return _Made(judge, frames.side, score, ptq, None, [(ptq, real)])
+        return _Made(judge, frames.side, fp32.path, ptq, None, [(ptq, real)])
     say(f"distilled at {place!r} and the output, {wish.steps} steps, no labels")
     trained = copy.deepcopy(model)
     try:
         distil(trained, teacher.to(device), frames, wish.steps, place, show)
     except QdrError as error:
         say(f"training is left out: {error}")
-        return _Made(judge, frames.side, score, ptq, None, [(ptq, real)])
+        return _Made(judge, frames.side, fp32.path, ptq, None, [(ptq, real)])
     qdr, real_qdr = _exported(wish, trained, folder / "qdr.onnx", example, judge)
     say(f"distilled: {_told(qdr.score)}")
-    return _Made(judge, frames.side, score, ptq, qdr, [(ptq, real), (qdr, real_qdr)])
+    return _Made(judge, frames.side, fp32.path, ptq, qdr, [(ptq, real), (qdr, real_qdr)])
 
 
 def _from_onnx(wish: Wish, folder: Path, say: Say) -> _Made:
     source = read_onnx(wish.model)
     channels = source.graph.input[0].type.tensor_type.shape.dim[1].dim_value or 3
     frames = read_frames(wish.images, wish.targets, channels)
-    judge, fp32 = _judge(wish, frames, wish.model, say)
+    judge = _judge(wish, frames, wish.model, say)
     model, real, floats = quantize_onnx(source, [image.numpy() for image in frames.calibration()], wish.scheme)
     if floats and wish.strict:
         raise QdrError(f"strict: {len(floats)} operations would multiply in floating point: {'; '.join(floats)}")
@@ -200,22 +201,27 @@ def _from_onnx(wish: Wish, folder: Path, say: Say) -> _Made:
     say("an ONNX file is calibrated and not trained: for label-free QDR give the torch checkpoint and --factory")
     ptq = Mixed(model, [], _score(wish, model, folder / "ptq.onnx", judge))
     say(f"calibrated: {_told(ptq.score)}")
-    return _Made(judge, frames.side, fp32, ptq, None, [(ptq, real)])
+    return _Made(judge, frames.side, wish.model, ptq, None, [(ptq, real)])
 
 
-def _judge(wish: Wish, frames: Frames, fp32: Path, say: Say) -> tuple[Judge, Score]:
-    """The judge, whose reference is the FP32 file in ONNX Runtime, and FP32's own score in the engine of INT8."""
-    name = "onnxruntime" if wish.engine in (None, "exact") else wish.engine
+def _judge(wish: Wish, frames: Frames, fp32: Path, say: Say) -> Judge:
+    """The judge, whose reference is the FP32 file in ONNX Runtime."""
     session = open_session("onnxruntime", fp32, "fp32", wish.threads)
     judge = Judge(frames.held, frames.targets, session.run, wish.psnr)
     count = "the only image serves for both" if frames.alone else f"{len(frames.held)} images held back"
     known = judge.against_targets()
     how = f"FP32 has {known:.2f} dB" if known is not None else f"drop as for an FP32 network of {wish.psnr:g} dB"
     say(f"{len(frames.training)} images to calibrate on, {count}, crops of {frames.side}x{frames.side}; {how}")
-    engine = open_session("openvino" if wish.engine is None else name, fp32, "fp32", wish.threads)
-    score = judge.of(engine)
-    engine.close()
-    return judge, score
+    return judge
+
+
+def _fp32(wish: Wish, made: _Made, engine: str) -> Score:
+    """FP32 in the engine that INT8 was judged in; the exact arithmetic is ONNX Runtime's."""
+    session = open_session("onnxruntime" if engine == "exact" else engine, made.fp32, "fp32", wish.threads)
+    try:
+        return made.judge.of(session)
+    finally:
+        session.close()
 
 
 def _exported(
