@@ -21,8 +21,9 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from qdr.models.blocks import QuantPoint
 from qdr.models.peers.norm import BatchNorm
@@ -123,8 +124,6 @@ def record(model: nn.Module, example: Tensor, traced: bool = True) -> Recording:
     with ExitStack() as stack:
         stack.enter_context(evaluation(model))
         stack.enter_context(torch.no_grad())
-        for parameter in [p for p in model.parameters() if p.requires_grad]:  # the counter would look for gradient functions
-            stack.callback(parameter.requires_grad_(False).requires_grad_, True)
         for module, name in pass_.names.items():
             graph = _graph(module) if traced else None
             if graph is not None:
@@ -153,11 +152,30 @@ def evaluation(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
+class _Counter(TorchDispatchMode):
+    """Floating-point operations by torch's formulas; its FlopCounterMode would load the compiler, which takes seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.total += formula(*args, **(kwargs or {}), out_val=output)
+        return output
+
+
 class _Pass(TorchFunctionMode):
     def __init__(self, names: dict[nn.Module, str]) -> None:
         super().__init__()
         self.names, self.found = names, Recording()
-        self.counter = FlopCounterMode(display=False)
+        self.counter = _Counter()
         self.inside: nn.Module | None = None  # the layer that runs
         self.stack: list[nn.Module] = []
         self.flops: list[int] = []
@@ -186,14 +204,14 @@ class _Pass(TorchFunctionMode):
         self.stack.append(module)
         if self.inside is None and isinstance(module, WHOLE):
             self.inside = module
-            self.flops.append(self.counter.get_total_flops())
+            self.flops.append(self.counter.total)
             self.read = self.keys(inputs, named)
 
     def leave(self, module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
         self.stack.pop()
         if self.inside is module:
             self.inside = None
-            macs = (self.counter.get_total_flops() - self.flops.pop()) // 2
+            macs = (self.counter.total - self.flops.pop()) // 2
             kind, made = type(module).__name__, self.keys(output)
             self.found.ops.append(Op(self.names[module], kind, module, self.read, made, macs))
 
@@ -201,14 +219,14 @@ class _Pass(TorchFunctionMode):
         kwargs = kwargs or {}
         if self.inside is not None:
             return function(*args, **kwargs)
-        read, flops = self.keys(args, kwargs), self.counter.get_total_flops()
+        read, flops = self.keys(args, kwargs), self.counter.total
         output = function(*args, **kwargs)
         for leaf in tree_leaves((args, kwargs, output)):
             if isinstance(leaf, Tensor) and id(leaf) in self.versions:
                 self.versions[id(leaf)] = leaf._version  # what the function itself wrote to
         made = [key for key in self.keys(args, kwargs, output) if key not in read]
         if made:
-            macs = (self.counter.get_total_flops() - flops) // 2
+            macs = (self.counter.total - flops) // 2
             self.found.ops.append(Op(self.where, _name(function), None, read, made, macs))
         return output
 
