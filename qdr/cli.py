@@ -15,14 +15,15 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from qdr.errors import QdrError
-from qdr.verbs import data, many, measure, report, train, use
+from qdr.verbs import data, many, measure, quantize, report, train, use
 from qdr.verbs.parser import Front
 
 ABOUT = "Quantization-aware Distilled Restoration: benchmark suite and reference implementation."
 EXIT_CODES = """exit codes:
   0    done
   1    done in part: some files could not be restored, were passed over or are not whole (they
-       are named at the end), or `qdr compare --fail-on` found what it was to fail on
+       are named at the end), `qdr compare --fail-on` found what it was to fail on, or `qdr quantize
+       --max-drop` could not be kept
   2    a mistake in the command, the input or the environment: one line on stderr says what and
        what to do (QDR_TRACEBACK=1 shows the traceback above it)
   130  interrupted by Ctrl-C (143: by SIGTERM): run the same command again to go on"""
@@ -69,7 +70,7 @@ def parser() -> Front:
     """The command line, in the order of the pipeline."""
     front = Front(ABOUT, EXIT_CODES)
     front.add_argument("--version", action=use.ShowVersion, help="show the version")
-    for group in (data, train, many, measure, report, use):
+    for group in (data, train, many, measure, report, quantize, use):
         group.declare(front)
     return front
 

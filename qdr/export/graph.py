@@ -67,11 +67,12 @@ def integers(node: onnx.NodeProto, name: str, default: list[int]) -> list[int]:
 
 
 def shapes(model: onnx.ModelProto, height: int, width: int) -> Shapes:
-    """The shape of every tensor, constants among them, for an image [1, 3, height, width] in and out."""
+    """The shape of every tensor, constants among them, for an image of that size in and out (3 channels if free)."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     for value in (*fixed.graph.input, *fixed.graph.output):
-        for dimension, number in zip(value.type.tensor_type.shape.dim, (1, 3, height, width), strict=True):
+        dimensions = value.type.tensor_type.shape.dim
+        for dimension, number in zip(dimensions, (1, dimensions[1].dim_value or 3, height, width), strict=True):
             dimension.dim_value = number
     del fixed.graph.value_info[:]
     known = onnx.shape_inference.infer_shapes(fixed, strict_mode=True, data_prop=True).graph

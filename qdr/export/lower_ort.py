@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from qdr.export.graph import DEQUANTIZE, QUANTIZE, Array, Graph, attribute, integers
+from qdr.export.mixed import drop_unread
 
 TOP = 127  # the largest code of the signed grid
 CONTRIB = "com.microsoft"
@@ -52,7 +53,7 @@ def lower(model: onnx.ModelProto, saturating: bool = False) -> onnx.ModelProto:
         lowered.graph.node.extend(made.nodes)
         lowered.graph.initializer.extend(made.constants.values())
         lowered.opset_import.append(helper.make_opsetid(CONTRIB, 1))
-        _drop_unread(lowered)
+        drop_unread(lowered)
     return lowered
 
 
@@ -222,17 +223,3 @@ class _Lowering:
     def _op(self, kind: str, inputs: list[str], output: str, name: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=name, **attributes))
         return output
-
-
-def _drop_unread(model: onnx.ModelProto) -> None:
-    """Remove nodes and constants that nothing reads any more."""
-    wanted = {value.name for value in model.graph.output}
-    kept = []
-    for node in reversed(model.graph.node):
-        if wanted.intersection(node.output):
-            wanted.update(node.input)
-            kept.append(node)
-    initializers = [tensor for tensor in model.graph.initializer if tensor.name in wanted]
-    del model.graph.node[:], model.graph.initializer[:]
-    model.graph.node.extend(reversed(kept))
-    model.graph.initializer.extend(initializers)

@@ -57,8 +57,8 @@ class Record:
     spread: float
 
 
-def probe_image(height: int = SIDE, width: int = SIDE) -> Image:
-    """uint8 RGB [height, width, 3]: quadrants of colour ramps, edges, noise and flat areas; the same on every machine."""
+def probe_image(height: int = SIDE, width: int = SIDE, channels: int = 3) -> Image:
+    """uint8 [height, width, channels]: quadrants of colour ramps, edges, noise and flat areas; the same on every machine."""
     y, x = np.mgrid[0 : height - height // 2, 0 : width - width // 2]
     across, down = x / max(1, x.max()), y / max(1, y.max())
     ramp = np.stack([across, down, (across + 1 - down) / 2], axis=2) * 255
@@ -68,7 +68,7 @@ def probe_image(height: int = SIDE, width: int = SIDE) -> Image:
     left, top = (x % 32 < 16)[..., None], (y % 32 < 16)[..., None]
     flat = np.where(left, np.where(top, 255.0, (240, 20, 20)), 0.08 * noise)
     whole = np.concatenate([np.concatenate([ramp, edges], axis=1), np.concatenate([noise, flat], axis=1)])
-    return np.ascontiguousarray(np.rint(whole[:height, :width]).astype(np.uint8))
+    return np.ascontiguousarray(np.rint(whole[:height, :width, np.arange(channels) % 3]).astype(np.uint8))
 
 
 def exact_session(source: Path | bytes, threads: int = 1, optimized: bool = False) -> Any:
@@ -108,7 +108,8 @@ def to_pixels(restored: Batch) -> Batch:
 def compute(model: onnx.ModelProto, height: int = SIDE, width: int = SIDE) -> Record:
     """The record of a model for a probe of a size its input takes."""
     source = model.SerializeToString()
-    probe = probe_image(height, width)
+    shape = model.graph.input[0].type.tensor_type.shape.dim
+    probe = probe_image(height, width, shape[1].dim_value or 3)
     name = model.graph.input[0].name
     sessions = (exact_session(source, optimized=optimized) for optimized in (False, True))
     first, second = (to_pixels(session.run(None, {name: to_batch(probe)})[0]) for session in sessions)
@@ -158,9 +159,9 @@ def largest_products() -> onnx.ModelProto:
     return model
 
 
-def attach(model: onnx.ModelProto) -> None:
+def attach(model: onnx.ModelProto, height: int = SIDE, width: int = SIDE) -> None:
     """Add a model's record to its metadata, in place of an older one."""
-    record = compute(model)
+    record = compute(model, height, width)
     content = {
         "probe": _pack(record.probe),
         "result": _pack(np.rint(record.result * _STEPS).astype("<u2")),

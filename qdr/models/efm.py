@@ -68,6 +68,20 @@ class EFM(nn.Module):
         self.head = nn.Conv2d(channels[0], 3 * stem**2, 3, padding=1)
         nn.init.zeros_(self.head.weight)
 
+    @classmethod
+    def from_pretrained(cls, task: str) -> EFM:
+        """The packaged FP32 network of a task: "lowlight", "dehaze", "derain" or "denoise"; in evaluation mode.
+
+        Raises:
+            QdrError: when there are no FP32 weights of that name, or the file is damaged.
+        """
+        from qdr.models.pretrained import load
+
+        arguments, weights = load(task)
+        model = cls(**arguments)
+        model.load_state_dict(weights)
+        return model.eval()
+
     def forward(self, image: Tensor) -> Tensor:
         x = self.point_stem(F.relu(self.stem(self.point_in(image * 2 - 1))))
         skips = []

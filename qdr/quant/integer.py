@@ -33,10 +33,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 Grid = tuple[Tensor, Tensor]  # integers and step
-Geometry = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]  # stride, padding, dilation, groups
+Sides = tuple[int, ...]
+Geometry = tuple[Sides, Sides, Sides, bool, Sides, int]  # stride, padding, dilation, transposed, output padding, groups
 
 
 class _Convolution(torch.autograd.Function):
@@ -45,7 +45,7 @@ class _Convolution(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         weight: Tensor,
-        bias: Tensor,
+        bias: Tensor | None,
         x_codes: Tensor,
         weight_codes: Tensor,
         x_step: Tensor,
@@ -55,33 +55,32 @@ class _Convolution(torch.autograd.Function):
         ctx.save_for_backward(x_codes, weight, x_step)
         ctx.geometry, ctx.bf16 = geometry, torch.is_autocast_enabled(x.device.type)
         step = (x_step * weight_step).flatten()  # [out] or [1]
-        bias_codes = (bias / step).round_()
+        bias_codes = None if bias is None else (bias / step).round_()
         with torch.autocast(x.device.type, enabled=False), _bf16_products():
-            total = F.conv2d(x_codes, weight_codes, bias_codes, *geometry)
+            total = torch.convolution(x_codes, weight_codes, bias_codes, *geometry)
         return total.mul_(step.reshape(1, -1, 1, 1))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,), (x_codes, weight, x_step) = grads, ctx.saved_tensors
-        stride, padding, dilation, groups = ctx.geometry
         if ctx.bf16:
             grad, x_codes, weight = grad.bfloat16(), x_codes.bfloat16(), weight.bfloat16()
         needed = list(ctx.needs_input_grad[:3])
         to_x, to_weight, to_bias = torch.ops.aten.convolution_backward(
-            grad, x_codes, weight, [len(weight)], stride, padding, dilation, False, [0, 0], groups, needed
+            grad, x_codes, weight, [grad.shape[1]], *ctx.geometry, needed
         )
         return to_x, None if to_weight is None else to_weight * x_step, to_bias, None, None, None, None, None
 
 
-def convolution(x: Tensor, weight: Tensor, bias: Tensor, grids: tuple[Grid, Grid], geometry: Geometry) -> Tensor:
-    """Convolve `x` [n, in, h, w] with `weight` [out, in / groups, kh, kw], both FP32 on grids of up to 8 bits.
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, grids: tuple[Grid, Grid], geometry: Geometry) -> Tensor:
+    """Convolve `x` [n, in, h, w] with `weight`, both FP32 on grids of up to 8 bits.
 
     Args:
         x: multiples of its step.
-        weight: multiples of its step or steps.
-        bias: [out], real-valued; it is snapped here.
-        grids: integers and step of `x` (a scalar) and of `weight` ([out, 1, 1, 1] or [1, 1, 1, 1]).
-        geometry: stride, padding, dilation, groups, as of `torch.nn.functional.conv2d`.
+        weight: multiples of its step or steps, [out, in / groups, kh, kw], transposed [in, out / groups, kh, kw].
+        bias: [out], real-valued, or None; it is snapped here.
+        grids: integers and step of `x` (a scalar) and of `weight` (one per output channel, or one).
+        geometry: stride, padding, dilation, transposed, output padding, groups, as of `torch.convolution`.
     """
     (x_codes, x_step), (weight_codes, weight_step) = grids
     return _Convolution.apply(  # type: ignore[no-any-return, no-untyped-call]

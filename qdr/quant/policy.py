@@ -1,8 +1,9 @@
 """Which tensor gets how many bits, and why: an ordered list of rules, the last match wins.
 
-The first rule denies, the second enables at the scheme's width, later ones make exceptions by module name: in schemes of
-fewer than 8 bits the image, the first and the last convolution keep 8, as is customary (e.g. Esser et al. 2020, section
-3). `describe` prints the decision into every result.
+The first rule denies, the second enables at the scheme's width, later ones make exceptions by a layer's place in the graph:
+in schemes of fewer than 8 bits the image, the first and the last layer keep 8, as is customary (e.g. Esser et al. 2020,
+section 3). A first layer has no other before it, a last one none behind it (`qdr.quant.record`). `describe` prints the
+decision into every result.
 
 Eight-bit activations are signed with zero point 0, as TensorRT demands. Below eight bits no engine here executes them, and
 a tensor that is never negative, such as one after a ReLU, gets the unsigned grid, as in the literature (LSQ, section 2):
@@ -16,18 +17,19 @@ first and the last layer too, which therefore keep no eighth bit. NNCF calls the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from typing import Literal
 
 from qdr.errors import check_choice
 
+Place = Literal["every", "image", "first", "last"]
 FLOAT = 32  # bits of a tensor that is not quantized
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Modules whose name matches `pattern` (shell-style) get `weights` and `activations` bits, because of `why`."""
+    """Layers at `place` get `weights` and `activations` bits, because of `why`; "image" is what a first layer reads."""
 
-    pattern: str
+    place: Place
     weights: int
     activations: int
     why: str
@@ -40,32 +42,32 @@ class Rule:
 
 def _scheme(weights: int, activations: int) -> tuple[Rule, ...]:
     rules = (
-        Rule("*", FLOAT, FLOAT, "deny all: what no rule enables stays FP32"),
-        Rule("*", weights, activations, "the scheme"),
+        Rule("every", FLOAT, FLOAT, "deny all: what no rule enables stays FP32"),
+        Rule("every", weights, activations, "the scheme"),
     )
     if activations == 8 and weights >= 7:
         return rules
     return (
         *rules,
-        Rule("stem", 8, 8, "first layer: sees the pixels"),
-        Rule("point_in", 8, 8, "the image itself has 8 bits"),
-        Rule("head", 8, 8, "last layer: makes the pixels"),
+        Rule("first", 8, 8, "first layer: sees the pixels"),
+        Rule("image", 8, 8, "the image itself has 8 bits"),
+        Rule("last", 8, 8, "last layer: makes the pixels"),
     )
 
 
 SCHEMES = {f"W{w}A{a}": _scheme(w, a) for w, a in ((8, 8), (7, 8), (6, 6), (4, 8), (4, 4))}
 
 
-def decide(name: str, scheme: str) -> Rule:
-    """The rule that holds for a module name.
+def decide(place: Place, scheme: str) -> Rule:
+    """The rule that holds at a place.
 
-    >>> decide("head", "W4A4").weights, decide("bottleneck.0.conv1", "W4A4").weights
+    >>> decide("last", "W4A4").weights, decide("every", "W4A4").weights
     (8, 4)
     """
     check_choice("quantization scheme", scheme, SCHEMES)
-    return [rule for rule in SCHEMES[scheme] if fnmatchcase(name, rule.pattern)][-1]
+    return [rule for rule in SCHEMES[scheme] if rule.place in ("every", place)][-1]
 
 
 def describe(scheme: str) -> list[str]:
     """One line per rule, in order."""
-    return [f"{r.pattern}: weights {r.weights} bit, activations {r.activations} bit ({r.why})" for r in SCHEMES[scheme]]
+    return [f"{r.place}: weights {r.weights} bit, activations {r.activations} bit ({r.why})" for r in SCHEMES[scheme]]

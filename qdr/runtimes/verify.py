@@ -48,6 +48,7 @@ GATES = {"fp32": (0.1, 1.0), "bf16": (2.0, 16.0), "int8": (0.5, 4.0)}  # mean an
 _SPREADS = 3.0
 _TIMED_SIDE = 3  # probes along each side of the image that is timed
 _CALLS = 5
+CHANNELS = (1, 2, 3, 4)
 _said: set[tuple[str, str]] = set()
 
 
@@ -173,7 +174,7 @@ class Checked:
             takes = session.input_spec
         except ValueError as error:  # ONNX Runtime's names that are no text
             raise QdrError(f"{path} is damaged ({error}): export it again") from error
-        if len(takes.shape) != 4 or takes.shape[1] not in (3, None):
+        if len(takes.shape) != 4 or takes.shape[1] not in (*CHANNELS, None):
             raise QdrError(f"{path} takes {takes.name!r} of {takes.shape}: a model of qdr takes an image of [n, 3, h, w]")
 
     def run(self, image: Batch) -> Batch:
@@ -203,10 +204,10 @@ def judge(session: Session, path: Path, precision: str) -> Verdict:
     Raises:
         QdrError: when the engine fails on the probe, or the file's record is damaged.
     """
-    checked, model, sides = Checked(session, path), read_onnx(path), session.input_spec.shape[2:]
+    checked, model, (_, channels, *sides) = Checked(session, path), read_onnx(path), session.input_spec.shape
     height, width = (side or numerics.SIDE for side in sides)
     record = numerics.read(model, str(path)) if (height, width) == (numerics.SIDE, numerics.SIDE) else None
-    batch = numerics.to_batch(record.probe if record else numerics.probe_image(height, width))
+    batch = numerics.to_batch(record.probe if record else numerics.probe_image(height, width, channels or 3))
     found = numerics.to_pixels(checked.run(batch))
     record = record or numerics.compute(model, height, width)
     levels = np.abs(found - record.result) * 255

@@ -116,7 +116,7 @@ def dead_channels(model: nn.Module) -> int:
     """Output channels whose weights are all zero on their grid."""
     convolutions = [module for module in model.modules() if isinstance(module, QuantConv2d)]
     with torch.no_grad():
-        integers = [module.quantizer.integers(module.conv.weight) for module in convolutions]
+        integers = [module.quantizer.integers(module.weight) for module in convolutions]
     return sum(int((weights.flatten(1) == 0).all(dim=1).sum()) for weights in integers)
 
 

@@ -1,4 +1,4 @@
-"""The verbs that make models: teachers, everything that starts from one, and the folder of images you hold."""
+"""The verbs that make models of the pipeline: teachers, and everything that starts from one."""
 
 from __future__ import annotations
 
@@ -41,19 +41,6 @@ def declare(front: Front) -> None:
         "train the profile's trials and record their PSNR on validation images",
         examples="qdr search    # writes results/PROFILE/search.csv",
     )
-    quantize = verb(
-        "quantize",
-        _quantize,
-        "quantize a task's FP32 model with the images of a folder; no targets needed",
-        examples="qdr quantize derain student.onnx --images my_frames\n"
-        "qdr quantize derain student.onnx --images my_frames --targets my_clean_frames --method qdr",
-    )
-    quantize.add_argument("task", help="a task of the active profile")
-    quantize.add_argument("output", type=Path, help="the ONNX file to write")
-    quantize.add_argument("--images", type=Path, required=True, help="folder of degraded images")
-    quantize.add_argument("--targets", type=Path, help="folder of clean images of the same names")
-    quantize.add_argument("--method", default="qdr-free", help="a method of methods.yaml (qdr-free)")
-    quantize.add_argument("--bits", default="W8A8", help="W8A8 or W4A8")
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -84,13 +71,3 @@ def _search(_: argparse.Namespace) -> None:
     from qdr.train.search import search
 
     search(config.load())
-
-
-def _quantize(options: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.evaluate.folder import quantize
-    from qdr.train.plan import Run
-
-    run = Run(task(options), options.method, options.bits, "all", 0)
-    agreement = quantize(config.load(), run, options.images, options.targets, options.output)
-    print(f"{options.output}: {run.method} {run.bits}; its INT8 engine agrees with the FP32 model to {agreement:.2f} dB")

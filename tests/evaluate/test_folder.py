@@ -10,7 +10,7 @@ TEACH = ["train", "derain", "fp32"]
 
 
 def quantize(pairs: Path, output: Path, *more: str) -> int:
-    return main(["quantize", "derain", str(output), "--images", str(pairs / "train/input"), *more])
+    return main(["quantize", "--task", "derain", "--out", str(output), "--images", str(pairs / "train/input"), *more])
 
 
 @pytest.mark.slow

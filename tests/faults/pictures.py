@@ -15,7 +15,7 @@ from PIL import Image
 from tests.faults.fault import Fault, Inject
 
 RESTORE = ("restore", "in.png", "out.png", "--task", "derain")
-TRAIN = ("quantize", "derain", "out.onnx", "--images", "frames")
+TRAIN = ("quantize", "--task", "derain", "--out", "out.onnx", "--images", "frames")
 CAT = np.random.default_rng(0).integers(0, 256, (32, 48, 3)).astype(np.uint8)
 
 

@@ -10,7 +10,7 @@ from qdr import registry
 from qdr.errors import QdrError
 from qdr.quant import quantizers
 from qdr.quant.affine import dequantize, integer_conv2d, integer_range, quantize
-from qdr.quant.observers import OBSERVERS, minmax, mse
+from qdr.quant.observers import OBSERVERS, WEIGHT_OBSERVERS, minmax, mse
 from qdr.quant.quantizers.lsq import fake_quantize
 
 values = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=40).map(torch.tensor)
@@ -227,3 +227,12 @@ def test_observers_on_a_long_tail() -> None:
     assert scales["percentile"] < 1
     assert scales["entropy"] < 0.6 * scales["minmax"]
     assert scales["mse"] < scales["minmax"]
+
+
+@given(rows=st.integers(1, 5), length=st.integers(1, 40), seed=st.integers(0, 2**31), bits=st.integers(2, 8))
+def test_all_channels_at_once_are_each_channel_alone(rows: int, length: int, seed: int, bits: int) -> None:
+    weights = torch.randn((rows, length), generator=torch.Generator().manual_seed(seed))
+    low, high = integer_range(bits, narrow=True)
+    for name, observer in WEIGHT_OBSERVERS.items():
+        alone = torch.stack([OBSERVERS[name]([row], low, high) for row in weights])
+        assert torch.equal(observer(weights, low, high), alone)

@@ -58,5 +58,5 @@ def test_weights_that_are_no_numbers_do_not_calibrate() -> None:
     model = small_efm()
     with torch.no_grad():
         next(p for p in model.parameters() if p.dim() == 4).view(-1)[0] = float("nan")
-    with pytest.raises(QdrError, match=r"the scale of '.*' is nan"):
+    with pytest.raises(QdrError, match="gives values that are no numbers"):
         quantized(model)

@@ -64,7 +64,7 @@ def test_policy_keeps_the_ends_at_eight_bits(efm: EFM) -> None:
 
 def test_unknown_scheme() -> None:
     with pytest.raises(QdrError, match="W3A3"):
-        decide("head", "W3A3")
+        decide("last", "W3A3")
 
 
 def test_activations_below_eight_bits_are_unsigned_after_a_relu(efm: EFM) -> None:

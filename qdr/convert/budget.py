@@ -1,0 +1,115 @@
+"""Which layers stay in floating point so that INT8 loses no more than so many dB: few and cheap ones.
+
+Each layer alone is put into floating point and what the drop falls by (on parts of two images) is its gain; its price is
+its share of the multiply-accumulates. Layers are taken in the order of gain by price (each counts for at least a hundredth,
+so that few are taken), as many as it needs: found by halving, then confirmed, and added to, on the engine itself. At most
+half of the multiply-accumulates may go: beyond, the file is no INT8 file any more.
+
+The search is on the Q/DQ arithmetic as ONNX defines it, which any engine that is right computes. Mixed precision by
+one-at-a-time sensitivity is that of Dong et al., HAWQ (ICCV 2019, arXiv 1905.03696) and of tools since; the measure here is
+dB of the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import onnx
+
+from qdr.convert.judge import Judge, Score
+from qdr.export import mixed, numerics
+
+MOST = 0.5  # of the multiply-accumulates in floating point
+_IMAGES, _SIDE = 2, 128  # by which single layers are compared
+_LEAST_PRICE = 0.01
+Show = Callable[[str, int, int], None]
+Confirm = Callable[[onnx.ModelProto], Score]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A layer that stays in floating point.
+
+    Args:
+        name: of the layer.
+        gain: dB by which it alone lowers the drop.
+        share: of the multiply-accumulates.
+    """
+
+    name: str
+    gain: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """A file of integer and floating-point layers.
+
+    Args:
+        model: the file.
+        kept: layers in floating point, the best first.
+        score: on the engine.
+    """
+
+    model: onnx.ModelProto
+    kept: list[Kept]
+    score: Score
+
+
+def keep_within(
+    model: onnx.ModelProto, weights: mixed.Weights, judge: Judge, most: float, confirm: Confirm, side: int, show: Show
+) -> Mixed:
+    """The cheapest mix found that loses at most `most` dB, or the nearest where none does.
+
+    Args:
+        model: the INT8 file.
+        weights: real-valued weights by the name of their integers.
+        judge: images that were held back.
+        most: dB.
+        confirm: opens a file in a right engine and scores it.
+        side: of the images, for counting.
+        show: told of every layer.
+    """
+    order = _ranked(model, weights, judge, side, show)
+    shares = [sum(layer.share for layer in order[:count]) for count in range(len(order) + 1)]
+    largest = max(count for count, share in enumerate(shares) if share <= MOST)
+    files: dict[int, onnx.ModelProto] = {}
+
+    def file(count: int) -> onnx.ModelProto:
+        if count not in files:
+            files[count] = mixed.in_float(model, [layer.name for layer in order[:count]], weights)
+        return files[count]
+
+    low, high = 0, largest  # the least number whose exact arithmetic keeps the budget
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _exact(file(middle), judge) <= most else (middle + 1, high)
+    best: Mixed | None = None
+    for count in range(low, largest + 1):
+        found = Mixed(file(count), order[:count], confirm(file(count)))
+        best = found if best is None or found.score.drop < best.score.drop else best
+        if best.score.drop <= most:
+            break
+    assert best is not None
+    return best
+
+
+def _ranked(model: onnx.ModelProto, weights: mixed.Weights, judge: Judge, side: int, show: Show) -> list[Kept]:
+    macs = mixed.macs(model, side)
+    total = max(1, sum(macs.values()))
+    free = not model.graph.input[0].type.tensor_type.shape.dim[2].dim_value
+    judge = judge.few(_IMAGES, _SIDE if free else side)
+    whole = _exact(model, judge)
+    layers = []
+    for i, (name, count) in enumerate(macs.items()):
+        gain = whole - _exact(mixed.in_float(model, [name], weights), judge)
+        layers.append(Kept(name, gain, count / total))
+        show("sensitivity by layer", i + 1, len(macs))
+    return sorted(layers, key=lambda layer: layer.gain / (layer.share + _LEAST_PRICE), reverse=True)
+
+
+def _exact(model: onnx.ModelProto, judge: Judge) -> float:
+    session = numerics.exact_session(model.SerializeToString(), optimized=True)
+    name = model.graph.input[0].name
+    return judge.score(lambda batch: session.run(None, {name: batch})[0], "exact").drop

@@ -1,0 +1,99 @@
+"""Layers of a Q/DQ file put back into floating point, one by one, by changing the graph.
+
+A layer is a Conv, ConvTranspose, MatMul or Gemm whose weight comes from a DequantizeLinear of stored integers; its name
+here is that of these integers. In floating point it reads the tensor before the Q/DQ pair and a real-valued weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from math import prod
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from qdr.export.graph import DEQUANTIZE, QUANTIZE, Graph, attribute, shapes
+
+KINDS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+def layers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
+    """The nodes of each quantized layer, by the name of its integers; a layer that runs several times has several."""
+    graph = Graph(model)
+    found: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.nodes:
+        weight = graph.maker(node.input[1], DEQUANTIZE) if node.op_type in KINDS else None
+        if weight is not None and weight.input[0] in graph.values and graph.maker(node.input[0], DEQUANTIZE):
+            found.setdefault(weight.input[0], []).append(node)
+    return found
+
+
+def macs(model: onnx.ModelProto, side: int) -> dict[str, int]:
+    """Multiply-accumulates of each quantized layer for an image of `side` x `side`."""
+    graph, sizes = Graph(model), shapes(model, side, side)
+    counts = {}
+    for name, nodes in layers(model).items():
+        weight = graph.values[name].shape
+        total = 0
+        for node in nodes:
+            out, data = sizes[node.output[0]], sizes[node.input[0]]
+            if node.op_type == "Conv":
+                total += prod(weight[1:]) * prod(out)
+            elif node.op_type == "ConvTranspose":
+                total += prod(weight[1:]) * prod(data)
+            else:
+                total += data[-1] * prod(out)
+        counts[name] = total
+    return counts
+
+
+def in_float(model: onnx.ModelProto, names: Collection[str], weights: Weights) -> onnx.ModelProto:
+    """A copy with the layers of some integers in floating point.
+
+    Args:
+        model: a Q/DQ file.
+        names: of integers (`layers`).
+        weights: real-valued weights by the name of the integers, as the node reads them; where there is none, the
+            integers times their scales.
+    """
+    mixed = onnx.ModelProto()
+    mixed.CopyFrom(model)
+    graph = Graph(mixed)
+    found = layers(mixed)
+    for name in names:
+        for node in found[name]:
+            pair = graph.maker(node.input[0], DEQUANTIZE)
+            assert pair is not None
+            quantize = graph.maker(pair.input[0], QUANTIZE)
+            if quantize is not None:
+                node.input[0] = quantize.input[0]
+            node.input[1] = f"{name}.real"
+        value = weights[name] if name in weights else _dequantized(graph, name)
+        mixed.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value, np.float32), f"{name}.real"))
+    drop_unread(mixed)
+    return mixed
+
+
+def drop_unread(model: onnx.ModelProto) -> None:
+    """Remove nodes and constants that nothing reads any more."""
+    wanted = {value.name for value in model.graph.output}
+    kept = []
+    for node in reversed(model.graph.node):
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+            kept.append(node)
+    constants = [tensor for tensor in model.graph.initializer if tensor.name in wanted]
+    del model.graph.node[:], model.graph.initializer[:]
+    model.graph.node.extend(reversed(kept))
+    model.graph.initializer.extend(constants)
+
+
+def _dequantized(graph: Graph, name: str) -> NDArray[np.float32]:
+    (node,) = {reader.name: reader for reader in graph.readers(name)}.values()
+    codes, scale = graph.values[node.input[0]], graph.values[node.input[1]].astype(np.float32)
+    axis = attribute(node, "axis", 1)
+    side = [scale.size if i == axis else 1 for i in range(codes.ndim)] if scale.size > 1 else [1] * codes.ndim
+    return codes.astype(np.float32) * scale.reshape(side)
