@@ -15,6 +15,7 @@ run it in FP32 unnoticed.
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Collection, Iterable
 from functools import partial
 
@@ -122,7 +123,8 @@ def insert(
         pad = [] if bare else _take_padding(layer)
         inner = LAYERS[type(layer)](layer, recipe.quantizer, rule.weights, recipe.weight_observer, channelwise)
         point = make(decide("image" if op in recording.first else "every", scheme))
-        replace(model, layer, inner if bare else nn.Sequential(*pad, point, inner))
+        chain = OrderedDict([*pad, ("point", point), ("layer", inner)])
+        replace(model, layer, inner if bare else nn.Sequential(chain))
     _check_same(model, image, before)
     return recording, folded, additions
 
@@ -260,13 +262,13 @@ def _refuse_floats(recording: Recording, keep: Collection[str]) -> None:
         raise QdrError(f"strict: {len(floats)} operations would multiply in floating point: {'; '.join(floats)}")
 
 
-def _take_padding(layer: nn.Module) -> list[nn.Module]:
+def _take_padding(layer: nn.Module) -> list[tuple[str, nn.Module]]:
     """The padding of a convolution by other values than zeros, taken out of it."""
     if not isinstance(layer, nn.Conv2d) or layer.padding_mode == "zeros":
         return []
     pad = Pad(list(layer._reversed_padding_repeated_twice), layer.padding_mode)
     layer.padding_mode, layer.padding = "zeros", (0, 0)
-    return [pad]
+    return [("padding", pad)]
 
 
 def _nest(layer: nn.Module) -> None:

@@ -115,7 +115,9 @@ def _show(outcome: Any, most: float | None) -> None:
         for column in ("Layer", "dB gained by it alone", "% of multiply-accumulates"):
             table.add_column(column, overflow="fold")
         for layer in outcome.kept:
-            table.add_row(layer.name.removesuffix(".integers"), f"{layer.gain:.4f}", f"{100 * layer.share:.1f}")
+            table.add_row(
+                layer.name.removesuffix(".integers").removesuffix(".layer"), f"{layer.gain:.4f}", f"{100 * layer.share:.1f}"
+            )
         Console().print(table)
         cost = outcome.final.milliseconds - outcome.ptq.milliseconds
         print(f"together they cost {cost:.1f} ms an image against all layers in INT8")
