@@ -41,7 +41,7 @@ def device_name() -> str:
     where = device()
     if where.type == "cpu":
         return "cpu"
-    parts = torch.cuda.get_device_name(where), f"CUDA {torch.version.cuda}", f"cuDNN {torch.backends.cudnn.version()}"
+    parts = torch.cuda.get_device_name(where), f"CUDA {torch.version.cuda}", f"cuDNN {torch.backends.cudnn.version()}"  # type: ignore[no-untyped-call]
     deterministic = ", deterministic" if torch.are_deterministic_algorithms_enabled() else ""
     return ", ".join(parts) + deterministic
 

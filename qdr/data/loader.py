@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -25,6 +26,15 @@ from qdr.errors import QdrError
 def to_tensor(image: NDArray[np.uint8]) -> Tensor:
     """uint8 [h, w, 3] to float [1, 3, h, w] in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float().div(255)[None]
+
+
+class Batches(Protocol):
+    """What a training draws its batches from."""
+
+    def batches(
+        self, steps: int, batch: int, patch: int, seed: int, start: int = 0, share: tuple[int, int] | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches `start` to `start + steps`: input and target, [batch, 3, patch, patch] in [0, 1]."""
 
 
 @dataclass(frozen=True)

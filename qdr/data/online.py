@@ -72,4 +72,5 @@ class OnlineSet:
         rows, columns = side[:, None], side[None]
         y, x = torch.where(turned == 1, columns, rows), torch.where(turned == 1, rows, columns)
         y, x = torch.where(down == 1, patch - 1 - y, y), torch.where(across == 1, patch - 1 - x, x)
-        return first + y * widths + x
+        places: Tensor = first + y * widths + x
+        return places

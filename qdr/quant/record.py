@@ -152,11 +152,11 @@ def evaluation(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-class _Counter(TorchDispatchMode):
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Floating-point operations by torch's formulas; its FlopCounterMode would load the compiler, which takes seconds."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.total = 0
 
     @classmethod

@@ -128,7 +128,8 @@ class Restorer:
         if self._strength == 1:
             return restored
         mixed = pixels + np.float32(self._strength) * (restored.astype(np.float32) - pixels)
-        return np.rint(mixed).astype(pixels.dtype)
+        result: Pixels = np.rint(mixed).astype(pixels.dtype)
+        return result
 
     def __enter__(self) -> Restorer:
         return self

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from qdr import ranks
 from qdr.config import TrainConfig
-from qdr.data.loader import PairSet, to_tensor
+from qdr.data.loader import Batches, PairSet, to_tensor
 from qdr.errors import Interrupted
 from qdr.provenance import has_bf16
 from qdr.train import stop
@@ -30,7 +30,7 @@ def fit(
     model: nn.Module,
     objective: Objective,
     optimizer: torch.optim.Optimizer,
-    data: PairSet,
+    data: Batches,
     validation: PairSet | None,
     schedule: TrainConfig,
     seed: int,

@@ -193,4 +193,5 @@ def _chosen(rng: Generator, n: int, share: float) -> Tensor:
 def _convolve(field: Tensor, kernel: Tensor) -> Tensor:
     """Periodic convolution; the kernel's centre is its first element."""
     product = torch.fft.rfft2(field) * torch.fft.rfft2(kernel)
-    return torch.fft.irfft2(product, s=field.shape[-2:])
+    convolved: Tensor = torch.fft.irfft2(product, s=field.shape[-2:])
+    return convolved
