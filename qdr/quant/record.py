@@ -155,9 +155,7 @@ def evaluation(model: nn.Module) -> Iterator[None]:
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Floating-point operations by torch's formulas; its FlopCounterMode would load the compiler, which takes seconds."""
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
+    total = 0
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -175,7 +173,7 @@ class _Pass(TorchFunctionMode):
     def __init__(self, names: dict[nn.Module, str]) -> None:
         super().__init__()
         self.names, self.found = names, Recording()
-        self.counter = _Counter()
+        self.counter = _Counter()  # type: ignore[no-untyped-call]
         self.inside: nn.Module | None = None  # the layer that runs
         self.stack: list[nn.Module] = []
         self.flops: list[int] = []
