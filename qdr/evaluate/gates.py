@@ -5,7 +5,7 @@ from __future__ import annotations
 from qdr.methods import recipe
 
 GATE_PSNR_DB = 0.01
-GATE_MEAN_LEVEL = 0.5
+GATE_MEAN_LEVEL = 1.5
 
 
 def level_gate(method: str) -> float:

@@ -9,7 +9,8 @@ processor, so that it costs some ten milliseconds once. `open_right` opens the f
     exact         the Q/DQ arithmetic in FP32: right on every processor, as slow as the FP32 model
 
 Gate: a right engine differs from the exact result by at most `GATES` grey levels on average and at the 99.9th percentile.
-Measured on the packaged networks: right engines 0.00 to 0.09 and 0 to 2, saturating ones 1.7 to 4.0 and 25 to 36. A network
+Measured on packaged networks and others trained as long: right engines 0.00 to 0.10 and 0 to 5 (rain, where what is removed
+magnifies flips), saturating ones 1.7 to 4.0 and 25 to 36. A network
 that magnifies single rounding flips (its record's `spread`) is allowed three times that.
 
 A probe shows what an engine does with this probe. How much saturation costs depends on the image, so that an engine whose
@@ -44,7 +45,7 @@ from qdr.rows import read_json
 from qdr.runtimes.session import Batch, Session, open_session
 
 ORDER = ("openvino", "onnxruntime", "exact")
-GATES = {"fp32": (0.1, 1.0), "bf16": (2.0, 16.0), "int8": (0.5, 4.0)}  # mean and 99.9th percentile, grey levels
+GATES = {"fp32": (0.1, 1.0), "bf16": (2.0, 16.0), "int8": (0.5, 8.0)}  # mean and 99.9th percentile, grey levels
 _SPREADS = 3.0
 _TIMED_SIDE = 3  # probes along each side of the image that is timed
 _CALLS = 5
@@ -253,7 +254,7 @@ def cache() -> Path:
 def _kept(path: Path, engine: str, precision: str) -> Path:
     if not path.is_file():
         raise QdrError(f"{path} does not exist: export it first (`dvc repro export`)")
-    about = [hashlib.sha256(path.read_bytes()).hexdigest(), engine, precision, _versions(), _processor()]
+    about = [hashlib.sha256(path.read_bytes()).hexdigest(), engine, precision, _versions(), _processor(), GATES]
     return cache() / "verdicts" / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]}.json"
 
 
