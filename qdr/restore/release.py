@@ -84,10 +84,10 @@ def _pack(config: Config, task: str, scheme: str) -> tuple[dict[str, str], bytes
     """What a file is, and the exported file with it."""
     candidates = validated(config, task, scheme)
     run = max(candidates, key=lambda candidate: candidates[candidate])
-    record = read_json(run_folder(run) / "run.json", model=dict, schedule=dict)
+    record = read_json(run_folder(run) / "run.json", model=dict)
     schedule = vars(config.tune) if run.recipe.trains else None
     for key, expected in (("model", vars(config.model)), ("schedule", schedule)):
-        if record[key] != expected:
+        if record.get(key) != expected:
             raise QdrError(
                 f"{run_folder(run)} was trained with another {key} than profile {config.profile!r}: run `dvc repro`"
             )
