@@ -37,7 +37,7 @@ def packaged_table(path: Path, stats: Bootstrap) -> Table:
         f"{100 * stats.confidence:.0f} % paired bootstrap interval over images ({stats.resamples} resamples); "
         "n.s.: not significant."
     )
-    note = "The files of `qdr restore --task`, trained on procedural scenes alone."
+    note = "The files of `qdr restore --task`; their cards beside them say what they were trained on."
     return Table("packaged", caption, header, rows, [note])
 
 
