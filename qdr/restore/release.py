@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from qdr import paths
 from qdr.config import SCENES, Config
@@ -25,10 +25,12 @@ from qdr.errors import QdrError
 from qdr.export.engines import engine_file
 from qdr.export.file import read_onnx
 from qdr.metrics.protocol import PROTOCOL
+from qdr.models.zoo import build_model
 from qdr.paths import replacing
 from qdr.restore import pretrained
 from qdr.restore.card import Score, card
 from qdr.rows import read_json, read_rows
+from qdr.train.checkpoint import load_weights
 from qdr.train.plan import Run, plan, run_folder, teacher
 
 FP32 = "fp32"
@@ -74,7 +76,8 @@ def validated(config: Config, task: str, scheme: str) -> dict[Run, float]:
 
 def _teacher(config: Config, task: str) -> bytes:
     """The FP32 teacher's weights in FP16 numbers, with the arguments of its network (`EFM.from_pretrained` reads them)."""
-    tensors = load_file(run_folder(teacher(task, FP32)) / "model.safetensors")
+    run = teacher(task, FP32)
+    tensors = load_weights(run_folder(run), build_model(run.recipe.model, config.model)).state_dict()
     return save(
         {name: tensor.half() for name, tensor in tensors.items()}, {k: json.dumps(v) for k, v in vars(config.model).items()}
     )

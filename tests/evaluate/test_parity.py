@@ -37,14 +37,14 @@ def test_within_the_gate() -> None:
 
 
 def test_peers_are_held_to_the_psnr_alone() -> None:
-    assert beyond_gate([row(0.003, 5, 0.84, "ptq-restormer")]) == []
-    assert len(beyond_gate([row(0.011, 5, 0.84, "ptq-restormer")])) == 1
-    assert len(beyond_gate([row(0.003, 5, 0.84, "ptq-nano")])) == 1  # an EFM
+    assert beyond_gate([row(0.003, 5, 1.84, "ptq-restormer")]) == []
+    assert len(beyond_gate([row(0.011, 5, 1.84, "ptq-restormer")])) == 1
+    assert len(beyond_gate([row(0.003, 5, 1.84, "ptq-nano")])) == 1  # an EFM
 
 
 @pytest.mark.parametrize(
     ("bad", "message"),
-    [(row(0.011, 1, 0.1), r"\+0\.0110 dB"), (row(0, 4, 0.6), "0.600000 grey levels")],
+    [(row(0.011, 1, 0.1), r"\+0\.0110 dB"), (row(0, 4, 1.6), "1.600000 grey levels")],
 )
 def test_beyond_the_gate(bad: dict[str, object], message: str) -> None:
     import re

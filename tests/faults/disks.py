@@ -178,7 +178,7 @@ FAULTS = [
         "read-only-quantized",
         "a folder for a quantized model that cannot be written",
         folder_of_one,
-        ("quantize", "derain", "out.onnx", "--images", "in"),
+        ("quantize", "--task", "derain", "--out", "out.onnx", "--images", "in"),
         f"out.onnx: Read-only file system; {FULL}",
         "nothing; nothing is trained",
         disk="read-only",

@@ -22,7 +22,11 @@ DOORS = {
     },
     "tifffile.TiffFile": {"qdr/restore/deep.py"},
     "imagecodecs.png_decode": {"qdr/restore/deep.py"},
-    "onnx.load": {"qdr/export/file.py", "qdr/runtimes/ort.py"},  # ort: within a net for whatever its library raises
+    "onnx.load": {
+        "qdr/export/file.py",
+        "qdr/export/calibrated.py",  # what ONNX Runtime just wrote
+        "qdr/runtimes/ort.py",  # within a net for whatever its library raises
+    },
     "tarfile.open": {
         "qdr/data/archive.py",
         "qdr/jetson/bundle.py",
@@ -34,9 +38,9 @@ DOORS = {
     "csv.reader": {"qdr/rows.py"},
     "csv.DictReader": set(),
     "pandas.read_csv": set(),
-    "torch.load": {"qdr/train/checkpoint.py", "qdr/metrics/perceptual.py"},
-    "safetensors.safe_open": set(),
-    "safetensors.torch.load_file": {"qdr/train/checkpoint.py"},
+    "torch.load": {"qdr/train/checkpoint.py", "qdr/metrics/perceptual.py", "qdr/convert/network.py"},
+    "safetensors.safe_open": {"qdr/models/pretrained.py"},
+    "safetensors.torch.load_file": {"qdr/train/checkpoint.py", "qdr/convert/network.py"},
     "requests.get": {"qdr/data/download.py"},
     "numpy.load": {
         "qdr/restore/video.py",
