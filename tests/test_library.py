@@ -58,7 +58,7 @@ def test_every_public_name_is_there() -> None:
 
 def test_weights_of_a_task_and_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = small_efm()
-    about = {name: json.dumps(value) for name, value in (("channels", [16, 32]), ("blocks", [1, 1]), ("gating", "every"))}
+    about = {"network": json.dumps({"channels": [16, 32], "blocks": [1, 1], "gating": "every"})}
     monkeypatch.setattr(pretrained.load, "__defaults__", (tmp_path,))
     with pytest.raises(QdrError, match=r"no FP32 weights for task 'derain' \(derain-FP32.safetensors is missing\)"):
         qdr.EFM.from_pretrained("derain")

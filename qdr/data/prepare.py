@@ -1,7 +1,7 @@
 """Make the pairs of a task: clean images degraded, paired sets copied, all cut to multiples of 16 pixels.
 
-train, val    procedural scenes, or a source of photographs or pairs (data.train), every holdout-th image of it in val, or
-              a source of its own (data.validation)
+train         procedural scenes, or a source of photographs or pairs (data.train)
+val           every holdout-th image of it, or a source of its own (data.validation), or scenes
 photos, ...   a split per test set, named after its source: photographs degraded, or real pairs
 scenes        held-out procedural scenes, where the profile renders any
 """

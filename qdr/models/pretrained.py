@@ -1,6 +1,7 @@
 """FP32 weights that come with the package: `qdr/weights/<task>-FP32.safetensors`.
 
-The network's arguments stand in the file's metadata, each as JSON: `channels`, `blocks` and `gating`.
+The network's arguments (`channels`, `blocks`, `gating`) stand in the file's metadata as JSON, under one key, because
+safetensors writes several in any order.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 from qdr.errors import QdrError, nearest
 
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
-ARGUMENTS = ("channels", "blocks", "gating")
+KEY = "network"
 
 
 def load(task: str, folder: Path = FOLDER) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -33,6 +34,6 @@ def load(task: str, folder: Path = FOLDER) -> tuple[dict[str, Any], dict[str, Te
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return {name: json.loads(about[name]) for name in ARGUMENTS}, weights
+        return dict(json.loads(about[KEY])), weights
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise QdrError(f"{path} is damaged ({error}): install qdr again") from error

@@ -34,6 +34,14 @@ class Score:
     ssim_int8: float
 
 
+def _clean(header: Mapping[str, str]) -> str:
+    found = json.loads(header["clean"])
+    return (
+        f"{header['bits']} changes the mean of {found['images']} clean validation pictures by {found['median']:.2f} grey "
+        f"levels in the median, {found['largest']:.2f} at most."
+    )
+
+
 def _chosen(header: Mapping[str, str]) -> str:
     found = json.loads(header["validation"])
     return (
@@ -69,6 +77,7 @@ def card(config: Config, headers: Sequence[Mapping[str, str]]) -> str:
         *rows,
         "",
         " ".join(f"`{s.split}`: {content(config, about['task'], s.split)}." for s in scores[0]),
+        *(_clean(header) for header in headers),
         leak_check(config, about["task"]),
         "",
         "## Training",
@@ -81,7 +90,7 @@ def card(config: Config, headers: Sequence[Mapping[str, str]]) -> str:
         "",
         "## Limits",
         "",
-        "Made for degradations like those of training: others may be left or made worse, and a clean image loses detail. "
+        "Made for degradations like those of training: others may be left or made worse, and a clean image may lose detail. "
         "Not for forensic use: details are estimated.",
         "",
         f"Licence: {about['licence']}. Written by `qdr release`.",

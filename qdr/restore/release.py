@@ -11,8 +11,9 @@ own record must name the profile's model and schedule.
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from safetensors.torch import save
@@ -20,16 +21,20 @@ from safetensors.torch import save
 from qdr import paths
 from qdr.config import SCENES, Config
 from qdr.data.datacard import how_degraded, mixes, weights_licence
+from qdr.data.loader import PairSet
 from qdr.data.tasks import Card, load_cards
 from qdr.errors import QdrError
 from qdr.export.engines import engine_file
 from qdr.export.file import read_onnx
 from qdr.metrics.protocol import PROTOCOL
+from qdr.models.pretrained import KEY
 from qdr.models.zoo import build_model
 from qdr.paths import replacing
 from qdr.restore import pretrained
 from qdr.restore.card import Score, card
 from qdr.rows import read_json, read_rows
+from qdr.runtimes.session import restore
+from qdr.runtimes.verify import open_right
 from qdr.train.checkpoint import load_weights
 from qdr.train.plan import Run, plan, run_folder, teacher
 
@@ -74,12 +79,22 @@ def validated(config: Config, task: str, scheme: str) -> dict[Run, float]:
     return found
 
 
+def clean_shift(config: Config, run: Run) -> dict[str, float]:
+    """By how many grey levels a model changes the mean of pictures that nothing is wrong with: the targets of the validation
+    split, restored by its engine. The count of pictures, and of the absolute changes the median and the largest.
+    """
+    targets = PairSet.load(run.task, "val").targets
+    with closing(open_right(engine_file(run), "int8", config.threads)) as session:
+        shifts = [abs(float(restore(session, target).mean()) - float(target.mean())) for target in targets]
+    return {"images": len(shifts), "median": round(median(shifts), 2), "largest": round(max(shifts), 2)}
+
+
 def _teacher(config: Config, task: str) -> bytes:
     """The FP32 teacher's weights in FP16 numbers, with the arguments of its network (`EFM.from_pretrained` reads them)."""
     run = teacher(task, FP32)
     tensors = load_weights(run_folder(run), build_model(run.recipe.model, config.model)).state_dict()
     return save(
-        {name: tensor.half() for name, tensor in tensors.items()}, {k: json.dumps(v) for k, v in vars(config.model).items()}
+        {name: tensor.half() for name, tensor in tensors.items()}, {KEY: json.dumps(vars(config.model), sort_keys=True)}
     )
 
 
@@ -105,6 +120,7 @@ def _pack(config: Config, task: str, scheme: str) -> tuple[dict[str, str], bytes
         "bits": run.bits,
         "profile": config.profile,
         "seed": str(run.seed),
+        "clean": json.dumps(clean_shift(config, run)),
         "validation": json.dumps({candidate.method: round(psnr, 2) for candidate, psnr in candidates.items()}),
         "scores": json.dumps([vars(score) for score in scores]),
         "protocol": PROTOCOL,

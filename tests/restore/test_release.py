@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -31,6 +32,10 @@ def finished(project: Path, int8: Path, settings: config.Config) -> config.Confi
     """A project whose runs are made up of one random model; its quality rows are made up too."""
     rows = []
     for task in TASKS:
+        for kind in ("input", "target"):
+            folder = _made(paths.prepared(task, "val") / kind)
+            for name, level in (("bright", 200), ("dark", 40)):
+                Image.new("RGB", (64, 64), (level, level, level)).save(folder / f"{name}.png")
         for bits in pretrained.SCHEMES:
             run = Run(task, "qdr", bits, "all", 0)
             record = {"model": vars(settings.model), "schedule": vars(settings.tune)}
@@ -83,6 +88,10 @@ def test_two_files_and_a_card_per_task(finished: config.Config, int8: Path, tmp_
     }
     text = (folder / "derain.md").read_text()
     assert "| photos | 2 | 20.25 / 0.203 | 26.50 / 0.265 | 26.12 / 0.261 | 26.00 / 0.260 |" in text
+    clean = json.loads(about["clean"])
+    assert clean["images"] == 2
+    assert 0 < clean["median"] <= clean["largest"]  # random weights
+    assert f"by {clean['median']:.2f} grey levels in the median, {clean['largest']:.2f} at most" in text
     for part in ("removes rain", "12 procedural scenes of 128x128", "revision 0123abc", "Apache-2.0"):
         assert part in text
 
@@ -95,7 +104,7 @@ def test_the_verb(finished: config.Config, tmp_path: Path, capsys: pytest.Captur
 def test_fp32_weights_carry_their_network(finished: config.Config, tmp_path: Path) -> None:
     release(finished, tmp_path)
     with safe_open(tmp_path / "derain-FP32.safetensors", "pt") as file:
-        arguments = {name: json.loads(text) for name, text in file.metadata().items()}
+        arguments = json.loads(file.metadata()["network"])
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     assert arguments == vars(finished.model)
     for name, weight in random_model().state_dict().items():
