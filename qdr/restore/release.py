@@ -26,6 +26,7 @@ from qdr.data.tasks import Card, load_cards
 from qdr.errors import QdrError
 from qdr.export.engines import engine_file
 from qdr.export.file import read_onnx
+from qdr.methods import NONE
 from qdr.metrics.protocol import PROTOCOL
 from qdr.models.pretrained import KEY
 from qdr.models.zoo import build_model
@@ -65,8 +66,9 @@ def release(config: Config, folder: Path) -> list[Path]:
 
 
 def validated(config: Config, task: str, scheme: str) -> dict[Run, float]:
-    """A task's models of a scheme, on all images, with their PSNR in dB on the validation images."""
+    """A task's models of a scheme, on all images and of the EFM, with their PSNR in dB on the validation images."""
     runs = [run for run in plan(config, task) if (run.bits, run.images) == (scheme, "all")]
+    runs = [run for run in runs if run.recipe.model == "efm" and run.recipe.tool == NONE]
     found = {}
     for run in runs:
         path = run_folder(run) / "metrics.jsonl"

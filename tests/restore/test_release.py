@@ -41,7 +41,8 @@ def finished(project: Path, int8: Path, settings: config.Config) -> config.Confi
             record = {"model": vars(settings.model), "schedule": vars(settings.tune)}
             write_json(paths.runs(task) / run.name / "run.json", record)
             for candidate in [run for run in plan(settings, task) if (run.bits, run.images) == (bits, "all")]:
-                _validated(candidate, 26.5 if candidate == run else 26.0)
+                if candidate.recipe.tool == "none":  # those of published tools are made at export and have no log
+                    _validated(candidate, 26.5 if candidate == run else 26.0)
             engine_file(run).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(int8, engine_file(run))
         for split in ("photos", "scenes"):
