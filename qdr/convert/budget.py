@@ -50,11 +50,13 @@ class Mixed:
         model: the file.
         kept: layers in floating point, the best first.
         score: on the engine.
+        weights: real-valued ones by the name of their integers.
     """
 
     model: onnx.ModelProto
     kept: list[Kept]
     score: Score
+    weights: mixed.Weights
 
 
 def keep_within(
@@ -87,7 +89,7 @@ def keep_within(
         low, high = (low, middle) if _exact(file(middle), judge) <= most else (middle + 1, high)
     best: Mixed | None = None
     for count in range(low, largest + 1):
-        found = Mixed(file(count), order[:count], confirm(file(count)))
+        found = Mixed(file(count), order[:count], confirm(file(count)), weights)
         best = found if best is None or found.score.drop < best.score.drop else best
         if best.score.drop <= most:
             break

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qdr.data import decode
-from qdr.data.pairs import SUFFIXES, images_in
+from qdr.data.loader import to_tensor
+from qdr.data.pairs import with_targets
 from qdr.errors import QdrError
 from qdr.seed import derive
 
@@ -46,7 +47,7 @@ class Frames:
         """A random crop of each of up to 32 training images, [1, c, side, side] in [0, 1]."""
         rng = np.random.default_rng(derive("calibration"))
         chosen = sorted(rng.permutation(len(self.training))[:CALIBRATION])
-        return [to_tensor([_crop(self.training[i], self.side, rng)]) for i in chosen]
+        return [to_tensor(_crop(self.training[i], self.side, rng)) for i in chosen]
 
     def batch(self, step: int, size: int, side: int) -> Tensor:
         """Random patches of a step, mirrored and turned, [size, c, side, side] in [0, 1]."""
@@ -55,7 +56,7 @@ class Frames:
         for _ in range(size):
             patch = np.rot90(_crop(self.training[rng.integers(len(self.training))], side, rng), int(rng.integers(4)))
             patches.append(patch[:, ::-1] if rng.integers(2) else patch)
-        return to_tensor(patches)
+        return torch.cat([to_tensor(patch) for patch in patches])
 
 
 def read_frames(folder: Path, targets: Path | None, channels: int) -> Frames:
@@ -66,13 +67,7 @@ def read_frames(folder: Path, targets: Path | None, channels: int) -> Frames:
     """
     if channels not in (1, 3):
         raise QdrError(f"the network takes {channels} channels, which no image file holds: use the library (`qdr.quantize`)")
-    found = images_in(folder)
-    if not found:
-        raise QdrError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))})")
-    clean = images_in(targets) if targets is not None else {}
-    missing = [name for name in found if targets is not None and name not in clean]
-    if missing:
-        raise QdrError(f"{targets} has no target for {missing[0]!r} ({len(missing)} are missing): name them alike")
+    found, clean = with_targets(folder, targets)
     names = list(found)
     held = names[:: max(4, -(-len(names) // HELD_BACK))]
     images = {name: _read(found[name], channels) for name in names}
@@ -83,11 +78,6 @@ def read_frames(folder: Path, targets: Path | None, channels: int) -> Frames:
     answers = [_middle(_read(clean[name], channels), side) for name in held if targets is not None]
     training = [image for name, image in images.items() if name not in held] or list(images.values())
     return Frames(training, [_middle(images[name], side) for name in held], answers, side, len(names) == 1)
-
-
-def to_tensor(images: list[Pixels]) -> Tensor:
-    """uint8 [h, w, c] each to float [n, c, h, w] in [0, 1]."""
-    return torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy()).float().div(255)
 
 
 def _read(path: Path, channels: int) -> Pixels:

@@ -13,10 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from qdr.convert import network
@@ -124,8 +122,8 @@ def convert(wish: Wish, say: Say, show: Show) -> Outcome:
             def confirm(model: onnx.ModelProto) -> Score:
                 return _score(wish, model, Path(folder) / "mixed.onnx", made.judge)
 
-            best = keep_within(best.model, made.weights(best), made.judge, wish.most, confirm, made.side, show)
-        numerics.attach(best.model, *_sides(best.model))
+            best = keep_within(best.model, best.weights, made.judge, wish.most, confirm, made.side, show)
+        numerics.attach(best.model)
         wish.out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(wish.out) as temporary:
             onnx.save(best.model, temporary)
@@ -155,11 +153,6 @@ class _Made:
     fp32: Path
     ptq: Mixed
     qdr: Mixed | None
-    real: list[tuple[Mixed, dict[str, NDArray[np.float32]]]]
-
-    def weights(self, of: Mixed) -> dict[str, NDArray[np.float32]]:
-        """The real-valued weights behind a file."""
-        return next(weights for file, weights in self.real if file is of)
 
 
 def _from_torch(wish: Wish, folder: Path, say: Say, show: Show) -> _Made:
@@ -173,20 +166,20 @@ def _from_torch(wish: Wish, folder: Path, say: Say, show: Show) -> _Made:
     say(str(quantize(model.to(device), frames.calibration(), wish.scheme, wish.strict)))
     if fp32.multiple is None:
         say(f"the graph depends on the size of the image: the file takes {frames.side}x{frames.side} only")
-    ptq, real = _exported(wish, model, folder / "ptq.onnx", example, judge)
+    ptq = _exported(wish, model, folder / "ptq.onnx", example, judge)
     say(f"calibrated: {_told(ptq.score)}")
     if wish.steps == 0:
-        return _Made(judge, frames.side, fp32.path, ptq, None, [(ptq, real)])
+        return _Made(judge, frames.side, fp32.path, ptq, None)
     say(f"distilled at {place!r} and the output, {wish.steps} steps, no labels")
     trained = copy.deepcopy(model)
     try:
         distil(trained, teacher.to(device), frames, wish.steps, place, show)
     except QdrError as error:
         say(f"training is left out: {error}")
-        return _Made(judge, frames.side, fp32.path, ptq, None, [(ptq, real)])
-    qdr, real_qdr = _exported(wish, trained, folder / "qdr.onnx", example, judge)
+        return _Made(judge, frames.side, fp32.path, ptq, None)
+    qdr = _exported(wish, trained, folder / "qdr.onnx", example, judge)
     say(f"distilled: {_told(qdr.score)}")
-    return _Made(judge, frames.side, fp32.path, ptq, qdr, [(ptq, real), (qdr, real_qdr)])
+    return _Made(judge, frames.side, fp32.path, ptq, qdr)
 
 
 def _from_onnx(wish: Wish, folder: Path, say: Say) -> _Made:
@@ -199,9 +192,9 @@ def _from_onnx(wish: Wish, folder: Path, say: Say) -> _Made:
         raise QdrError(f"strict: {len(floats)} operations would multiply in floating point: {'; '.join(floats)}")
     say(f"{wish.scheme}: {len(real)} weights in integers" + "".join(f"\n  in float: {line}" for line in floats))
     say("an ONNX file is calibrated and not trained: for label-free QDR give the torch checkpoint and --factory")
-    ptq = Mixed(model, [], _score(wish, model, folder / "ptq.onnx", judge))
+    ptq = Mixed(model, [], _score(wish, model, folder / "ptq.onnx", judge), real)
     say(f"calibrated: {_told(ptq.score)}")
-    return _Made(judge, frames.side, wish.model, ptq, None, [(ptq, real)])
+    return _Made(judge, frames.side, wish.model, ptq, None)
 
 
 def _judge(wish: Wish, frames: Frames, fp32: Path, say: Say) -> Judge:
@@ -224,9 +217,7 @@ def _fp32(wish: Wish, made: _Made, engine: str) -> Score:
         session.close()
 
 
-def _exported(
-    wish: Wish, model: nn.Module, path: Path, example: torch.Tensor, judge: Judge
-) -> tuple[Mixed, dict[str, NDArray[np.float32]]]:
+def _exported(wish: Wish, model: nn.Module, path: Path, example: torch.Tensor, judge: Judge) -> Mixed:
     export_onnx(model, path, example)
     file = read_onnx(path)
     real = {
@@ -234,7 +225,7 @@ def _exported(
         for name, layer in model.named_modules()
         if isinstance(layer, QuantConv2d)
     }
-    return Mixed(file, [], _score(wish, file, path, judge)), real
+    return Mixed(file, [], _score(wish, file, path, judge), real)
 
 
 def _score(wish: Wish, model: onnx.ModelProto, path: Path, judge: Judge) -> Score:
@@ -245,10 +236,6 @@ def _score(wish: Wish, model: onnx.ModelProto, path: Path, judge: Judge) -> Scor
         return judge.of(session)
     finally:
         session.close()
-
-
-def _sides(model: onnx.ModelProto) -> list[int]:
-    return [side.dim_value or numerics.SIDE for side in model.graph.input[0].type.tensor_type.shape.dim[2:]]
 
 
 def _told(score: Score) -> str:

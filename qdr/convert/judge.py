@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdr.convert.frames import Pixels
+from qdr.export.numerics import to_batch, to_pixels
 from qdr.runtimes.session import Session
 
 Batch = NDArray[np.float32]
@@ -88,12 +89,7 @@ class Judge:
 
 
 def _pixels(run: Run, image: Pixels) -> Pixels:
-    restored = run(_batch(image))
-    return np.asarray(np.rint(np.clip(restored[0].transpose(1, 2, 0), 0, 1) * 255), np.uint8)
-
-
-def _batch(image: Pixels) -> Batch:
-    return np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
+    return np.asarray(np.rint(to_pixels(run(to_batch(image))) * 255), np.uint8)
 
 
 def _mse(a: Pixels, b: Pixels) -> float:
@@ -105,7 +101,7 @@ def _db(error: float) -> float:
 
 
 def _milliseconds(run: Run, image: Pixels) -> float:
-    batch, times = _batch(image), []
+    batch, times = to_batch(image), []
     for _ in range(_CALLS):
         begun = perf_counter()
         run(batch)

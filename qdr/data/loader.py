@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from qdr import paths
-from qdr.data.pairs import SUFFIXES, images_in, match, read_image, read_pair
+from qdr.data.pairs import match, read_image, read_pair, with_targets
 from qdr.errors import QdrError
 
 
@@ -60,13 +60,7 @@ class PairSet:
     @classmethod
     def read(cls, images: Path, targets: Path | None) -> PairSet:
         """The images of a folder, with the targets of the same names, or with none (they stand for themselves)."""
-        degraded = images_in(images)
-        if not degraded:
-            raise QdrError(f"{images} holds no images ({', '.join(sorted(SUFFIXES))})")
-        clean = degraded if targets is None else images_in(targets)
-        missing = [name for name in degraded if name not in clean]
-        if missing:
-            raise QdrError(f"{targets} has no target for {missing[0]!r} ({len(missing)} are missing): name them alike")
+        degraded, clean = with_targets(images, targets)
         pairs = [read_pair(name, path, clean[name]) for name, path in degraded.items()]
         return cls(images, list(degraded), [pair[0] for pair in pairs], [pair[1] for pair in pairs])
 

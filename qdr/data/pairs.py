@@ -35,6 +35,22 @@ def images_in(folder: Path) -> dict[str, Path]:
     return found
 
 
+def with_targets(images: Path, targets: Path | None) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The images of a folder by stem, and their targets in another; without one they stand for themselves.
+
+    Raises:
+        QdrError: when there is no image, or an image has no target.
+    """
+    found = images_in(images)
+    if not found:
+        raise QdrError(f"{images} holds no images ({', '.join(sorted(SUFFIXES))})")
+    clean = found if targets is None else images_in(targets)
+    missing = [name for name in found if name not in clean]
+    if missing:
+        raise QdrError(f"{targets} has no target for {missing[0]!r} ({len(missing)} are missing): name them alike")
+    return found, clean
+
+
 def match(folder: Path) -> list[tuple[str, Path, Path]]:
     """Name, input and target of every pair below `folder`, sorted by name.
 

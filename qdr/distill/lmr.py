@@ -18,7 +18,7 @@ from qdr.errors import QdrError
 
 
 class LMR:
-    """Weighs losses so that each pulls at a tensor as strongly as it should.
+    """Weighs losses so that their gradients at a tensor have given magnitudes.
 
     Args:
         share: of the gradient at the tensor that each loss but the first should have, in units of the first loss's.

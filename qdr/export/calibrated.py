@@ -26,7 +26,7 @@ from qdr.export.graph import DEQUANTIZE, QUANTIZE, Graph, attribute
 from qdr.export.mixed import KINDS
 from qdr.export.qdq import OPSET
 from qdr.quant.affine import integer_range
-from qdr.quant.observers import OBSERVERS
+from qdr.quant.observers import OBSERVERS, WEIGHT_OBSERVERS
 from qdr.quant.policy import decide
 
 Batch = NDArray[np.float32]
@@ -170,9 +170,8 @@ def _axis(graph: Graph, node: onnx.NodeProto) -> int | None:
 
 def _weight(weight: Batch, axis: int | None, bits: int) -> tuple[NDArray[np.int8], Batch]:
     low, high = integer_range(bits, narrow=True)
-    rows = torch.from_numpy(np.ascontiguousarray(weight if axis is None else np.moveaxis(weight, axis, 0)))
-    pieces = rows[None] if axis is None else rows
-    scale = torch.stack([OBSERVERS["mse"]([piece], low, high) for piece in pieces]).numpy()
+    channels = weight.reshape(1, -1) if axis is None else np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
+    scale = WEIGHT_OBSERVERS["mse"](torch.from_numpy(np.ascontiguousarray(channels)), low, high).numpy()
     shape = [1] * weight.ndim
     if axis is not None:
         shape[axis] = scale.size

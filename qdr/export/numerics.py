@@ -159,9 +159,9 @@ def largest_products() -> onnx.ModelProto:
     return model
 
 
-def attach(model: onnx.ModelProto, height: int = SIDE, width: int = SIDE) -> None:
-    """Add a model's record to its metadata, in place of an older one."""
-    record = compute(model, height, width)
+def attach(model: onnx.ModelProto) -> None:
+    """Add a model's record to its metadata, in place of an older one, for a probe of the size that the input is fixed to."""
+    record = compute(model, *(side.dim_value or SIDE for side in model.graph.input[0].type.tensor_type.shape.dim[2:]))
     content = {
         "probe": _pack(record.probe),
         "result": _pack(np.rint(record.result * _STEPS).astype("<u2")),

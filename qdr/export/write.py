@@ -61,8 +61,7 @@ def export_onnx(model: nn.Module, path: str | Path, example: Tensor) -> Exported
     proto, multiple = _program(frozen, example, multiple)
     onnx.checker.check_model(proto, full_check=True)
     if keeps_shape:
-        sides = [dim.dim_value or numerics.SIDE for dim in proto.graph.input[0].type.tensor_type.shape.dim[2:]]
-        numerics.attach(proto, *sides)
+        numerics.attach(proto)
     with replacing(path) as temporary:
         onnx.save(proto, temporary)
     return Exported(path, multiple, check_tensorrt(proto))

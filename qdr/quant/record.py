@@ -94,28 +94,27 @@ class Recording:
     @cached_property
     def first(self) -> set[Op]:
         """Operations that no multiply-accumulate layer stands before."""
-        behind: set[Key] = set()
-        found = set()
-        for op in self.ops:
-            after = not behind.isdisjoint(op.inputs)
-            if not after:
-                found.add(op)
-            if after or op.macs:
-                behind.update(op.outputs)
-        return found
+        return _outer([(op, op.inputs, op.outputs) for op in self.ops])
 
     @cached_property
     def last(self) -> set[Op]:
         """Operations that no multiply-accumulate layer stands behind."""
-        before: set[Key] = set()
-        found = set()
-        for op in reversed(self.ops):
-            ahead = not before.isdisjoint(op.outputs)
-            if not ahead:
-                found.add(op)
-            if ahead or op.macs:
-                before.update(op.inputs)
-        return found
+        return _outer([(op, op.outputs, op.inputs) for op in reversed(self.ops)])
+
+
+def _outer(order: list[tuple[Op, list[Key], list[Key]]]) -> set[Op]:
+    """Operations that are reached through no multiply-accumulate layer; each comes with its tensors on the side that it is
+    reached from, and on the other.
+    """
+    beyond: set[Key] = set()
+    found = set()
+    for op, near, far in order:
+        inner = not beyond.isdisjoint(near)
+        if not inner:
+            found.add(op)
+        if inner or op.macs:
+            beyond.update(far)
+    return found
 
 
 def record(model: nn.Module, example: Tensor, traced: bool = True) -> Recording:

@@ -14,10 +14,9 @@ import math
 import torch
 from torch import nn
 
+from qdr.quant.parameters import EPS
 from qdr.quant.quantizers import Quantizer
 from qdr.train.muon import Muon, is_matrix
-
-EPS_SCALES = 1e-15
 
 
 def learning_rate(step: int, steps: int, warmup: int) -> float:
@@ -57,8 +56,8 @@ def make_optimizer(
     groups = [
         {"params": [*vectors, *regressors.values()], "lr": lr, "weight_decay": weight_decay},
         {"params": list(matrices.values()), "lr": muon, "weight_decay": weight_decay, "matrices": True},
-        {"params": [p for p in scales.values() if p.requires_grad], "lr": lr_scales, "weight_decay": 0.0, "eps": EPS_SCALES},
-        {"params": list(offsets.values()), "lr": lr_offsets, "weight_decay": 0.0, "eps": EPS_SCALES},
+        {"params": [p for p in scales.values() if p.requires_grad], "lr": lr_scales, "weight_decay": 0.0, "eps": EPS},
+        {"params": list(offsets.values()), "lr": lr_offsets, "weight_decay": 0.0, "eps": EPS},
         {"params": balance, "lr": lr_balance, "weight_decay": 0.0},
     ]
     groups = [group | {"base": group["lr"]} for group in groups if group["params"]]

@@ -83,7 +83,7 @@ def _of_task(options: argparse.Namespace) -> int:
     from qdr.train.plan import Run
     from qdr.verbs.data import task
 
-    given = [f"--{name.replace('_', '-')}" for name in OWN if getattr(options, name) != _DEFAULTS[name]]
+    given = [f"--{name.replace('_', '-')}" for name in OWN if getattr(options, name) != options.parser.get_default(name)]
     if given:
         raise QdrError(f"{', '.join(given)} are for a model of your own: with --task the method decides")
     if options.out.exists() and not options.force:
@@ -92,9 +92,6 @@ def _of_task(options: argparse.Namespace) -> int:
     agreement = quantize(config.load(), run, options.images, options.targets, options.out)
     print(f"{options.out}: {run.method} {run.bits}; its INT8 engine agrees with the FP32 model to {agreement:.2f} dB")
     return 0
-
-
-_DEFAULTS = {"factory": "", "steps": 100, "bottleneck": "", "max_drop": None, "strict": False}
 
 
 def _plain(outcome: Any) -> dict[str, Any]:

@@ -32,8 +32,7 @@ def noise(rng: Generator, clean: Tensor, _: Tensor) -> Tensor:
     raw = _normal(rng, clean)
     common = _uniform(rng, n, 0.3, 0.9)
     shared = common.sqrt() * _normal(rng, clean[:, :1]) + (1 - common).sqrt() * _normal(rng, clean)
-    smeared = blur(shared, _uniform(rng, n, 0.35, 1.0))
-    smeared = smeared / smeared.std(dim=(1, 2, 3), keepdim=True)
+    smeared = _smeared(shared, _uniform(rng, n, 0.35, 1.0))
     grown = camera * (0.4 + 0.6 * clean.mean(dim=1, keepdim=True)).sqrt()
     stored = compressed(rng, clean + grown * smeared, share=0.7, quality=(75, 99))
     return _levels(torch.where(_chosen(rng, n, 0.5), clean + white * raw, stored))
@@ -102,8 +101,7 @@ def low_light(rng: Generator, clean: Tensor, _: Tensor) -> Tensor:
     signal = linear * exposure * balance
     well, read = torch.exp(_uniform(rng, n, math.log(1000), math.log(20000))), _uniform(rng, n, 0.5, 4)
     grain = _normal(rng, clean)
-    smeared = blur(grain, _uniform(rng, n, 0.4, 1.2))
-    smeared = smeared / smeared.std(dim=(1, 2, 3), keepdim=True)
+    smeared = _smeared(grain, _uniform(rng, n, 0.4, 1.2))
     grain = torch.where(_chosen(rng, n, 0.5), smeared, grain)
     signal = (signal + grain * (signal / well + (read / well) ** 2).sqrt()).clamp(0, 1)
     encoded = torch.where(signal <= 0.0031308, signal * 12.92, 1.055 * signal.clamp(min=1e-8) ** (1 / 2.4) - 0.055)
@@ -168,6 +166,12 @@ def jpeg(images: Tensor, quality: Tensor) -> Tensor:
     planes = (cosine.T @ coefficients @ cosine).transpose(3, 4).reshape(images.shape)
     planes = planes + images.new_tensor([128, 0, 0]).reshape(1, 3, 1, 1)
     return _levels(torch.einsum("dc,nchw->ndhw", back, planes.round()) / 255)
+
+
+def _smeared(noise: Tensor, width: Tensor) -> Tensor:
+    """Noise that neighbours share, of unit variance in each image."""
+    blurred = blur(noise, width)
+    return blurred / blurred.std(dim=(1, 2, 3), keepdim=True)
 
 
 def _mostly(rng: Generator, degraded: Tensor, clean: Tensor) -> Tensor:
