@@ -16,10 +16,10 @@ from typing import Any
 from rich.table import Table
 
 from qdr.errors import QdrError, nearest
-from qdr.paths import replacing
-from qdr.provenance import machine
+from qdr.files import replacing
+from qdr.machine import processor
 from qdr.rows import read_json
-from qdr.strict import build
+from qdr.suite.strict import build
 
 COLUMNS = ("Check", "ms", "× reference", "Spread", "Baseline", "Change", "Threshold", "Goal", "Verdict")
 
@@ -146,12 +146,12 @@ class Baseline:
         return Baseline(self.checks, self.classes | {kind: ratios})
 
 
-def processor() -> str:
+def processor_class() -> str:
     """The kind of this processor: its maker and the instructions that change ratios.
 
     The maker, because two that have AVX-512 need not run it at the same speed.
     """
-    about = machine()
+    about = processor()
     maker = about["cpu"].split("(")[0].split()[:1] or [about["machine"]]
     return " ".join([*maker, *about["cpu_flags"]])
 

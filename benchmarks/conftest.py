@@ -19,7 +19,7 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from rich.console import Console
 
-from benchmarks.baseline import Baseline, Measured, markdown_table, no_baseline, processor, rich_table
+from benchmarks.baseline import Baseline, Measured, markdown_table, no_baseline, processor_class, rich_table
 from benchmarks.references import Check, Work, cpu_seconds, keep_memory
 from qdr.errors import QdrError
 
@@ -83,7 +83,7 @@ def perf(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Check:
         measured = Measured(name, float(median), float((high - low) / median), float(1e3 * np.median(times)))
         config.stash[SEEN][name] = measured
         if not config.getoption("--renew"):
-            (verdict,) = config.stash[KEPT].judge(processor(), [measured])
+            (verdict,) = config.stash[KEPT].judge(processor_class(), [measured])
             if verdict.failed:
                 pytest.fail(verdict.line(), pytrace=False)
 
@@ -109,7 +109,7 @@ def model() -> Callable[[Work], Work]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    baseline, seen, kind = config.stash[KEPT], list(config.stash[SEEN].values()), processor()
+    baseline, seen, kind = config.stash[KEPT], list(config.stash[SEEN].values()), processor_class()
     path, renew = config.getoption("--baseline"), config.getoption("--renew")
     if not seen:
         return

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from benchmarks.references import Check, Work, convolution
-from qdr import config
 from qdr.export.qdq import Exporter
-from qdr.methods import Recipe
-from qdr.models.zoo import build_model, stride
-from qdr.provenance import has_bf16
+from qdr.machine import has_bf16
+from qdr.models.blocks import stride
+from qdr.quant.policy import QuantizerConfig
 from qdr.quant.prepare import calibrate, prepare
 from qdr.runtimes.session import open_session
+from qdr.suite import config
+from qdr.suite.zoo import build_model
 
 SIDE = 256
 
@@ -35,7 +36,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
                 torch.nn.init.kaiming_normal_(parameter).data.mul_(0.5)
         made[f"{name} fp32"] = folder / f"{name}-fp32.onnx"
         Exporter().write(model, made[f"{name} fp32"], name, stride(model))
-        prepare(model, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
+        prepare(model, "W8A8", QuantizerConfig(quantizer="lsq", observer="minmax"))
         calibrate(model, [torch.rand(1, 3, 64, 64)])
         made[f"{name} int8"] = folder / f"{name}-int8.onnx"
         Exporter().write(model, made[f"{name} int8"], name, stride(model))

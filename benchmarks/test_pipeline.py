@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from benchmarks.references import Check, copy, start
-from qdr import config, paths
-from qdr.data.loader import PairSet
-from qdr.report import tables
+from qdr.suite import config, paths
+from qdr.suite.data.loader import PairSet
+from qdr.suite.report import tables
 
-PLAN = "from qdr import config; from qdr.train.plan import plan; c = config.load(); [plan(c, task) for task in c.tasks]"
+PLAN = (
+    "from qdr import config; from qdr.suite.train.plan import plan; c = config.load(); [plan(c, task) for task in c.tasks]"
+)
 HELP = "import sys; from qdr.cli import main; sys.argv[1:] = ['--help']; main()"
 ROOMS = [
-    ("training", "qdr.train.run", 5),
-    ("report", "qdr.report.tables, qdr.report.figures", 4),
+    ("training", "qdr.suite.train.run", 5),
+    ("report", "qdr.suite.report.tables, qdr.suite.report.figures", 4),
     ("OpenVINO", "qdr.runtimes.openvino", 10),
     ("ONNX Runtime", "qdr.runtimes.ort", 10),
 ]

@@ -14,15 +14,15 @@ import torch
 from torch import nn
 
 from benchmarks.references import Check, Work
-from qdr import config
-from qdr.methods import catalogue
-from qdr.models.zoo import build_model
-from qdr.provenance import has_bf16
+from qdr.machine import has_bf16
 from qdr.quant.prepare import calibrate, prepare
 from qdr.seed import seed_everything
-from qdr.train.checkpoint import Progress
-from qdr.train.objective import Objective
-from qdr.train.optim import make_optimizer
+from qdr.suite import config
+from qdr.suite.methods import catalogue
+from qdr.suite.train.checkpoint import Progress
+from qdr.suite.train.objective import Objective
+from qdr.suite.train.optim import make_optimizer
+from qdr.suite.zoo import build_model
 
 KIND = "bf16" if has_bf16() else "fp32"
 
@@ -40,7 +40,7 @@ def training(method: str, plain: bool = False) -> tuple[Work, tuple[nn.Module, n
     student, teacher = (_network(recipe.model) for _ in range(2))
     objective = Objective(recipe, student, teacher, settings.distill.every)
     if recipe.quantized:
-        calibrate(prepare(student, "W8A8", recipe), [torch.rand(1, 3, patch, patch)])
+        calibrate(prepare(student, "W8A8", recipe.quantization), [torch.rand(1, 3, patch, patch)])
     optimizer = make_optimizer(student, objective, 1e-4, 0.0, 1e-4, 1e-2)
     image = torch.rand(settings.tune.batch, 3, patch, patch)
     if not plain:

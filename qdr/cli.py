@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb and return the exit code.
 
     torch computes with one thread, unless the environment says otherwise: bits then depend on no number of cores, and
-    threads wait for no others. Work is spread over processes instead (`qdr.processes`, `qdr.train.pool`).
+    threads wait for no others. Work is spread over processes instead (`qdr.suite.processes`, `qdr.suite.train.pool`).
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if isinstance(sys.stdout, io.TextIOWrapper):

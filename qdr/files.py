@@ -1,11 +1,14 @@
-"""A text file as it lies on the disk, and nothing that only looks like one: the door behind JSON, YAML, CSV and pages.
-
-Refused with one line: what is missing, a folder, a pipe or a device, more bytes than such a file ever has (nothing larger
-is read into memory), and bytes that are not UTF-8.
-"""
+"""Files read and written whole: text that is checked as it comes in, and targets that are replaced or left as they were."""
 
 from __future__ import annotations
 
+import errno
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from qdr.errors import QdrError
@@ -34,3 +37,93 @@ def read_text(path: Path, missing: str = "check the name", damaged: str = "get i
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise QdrError(f"{path} is not text in UTF-8 (byte {error.start}): {damaged}") from error
+
+
+WRITE_ERRORS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target` (file or folder) that replaces it only if the block ends well.
+
+    A reader sees the old or the new content, never half of it.
+
+    Raises:
+        QdrError: when the folder cannot be written or the disk is full.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(
+            tempfile.mkdtemp(prefix=f".{target.name[:40]}.", dir=target.parent)
+        )  # a name may have 255 bytes already
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    try:
+        temporary = holder / target.name
+        yield temporary
+        _exchange(temporary, target, holder / "old")
+    except QdrError:
+        raise
+    except OSError as error:
+        if error.errno in WRITE_ERRORS:
+            raise _unwritable(target, error) from error
+        raise
+    except Exception as error:  # writers in other languages (torch, safetensors) raise what is no OSError
+        if (reason := _said(error) or _no_room(holder)) is not None:
+            raise _unwritable(target, reason) from error
+        raise
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a folder into which no file, or a file that cannot be written; there or not yet.
+
+    Raises:
+        QdrError: with the system's reason.
+    """
+    first = path.parent if path.is_file() else path
+    there = next(place for place in (first, *path.absolute().parents) if place.exists())
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(target: Path, error: OSError) -> QdrError:
+    return QdrError(f"cannot write {target}: {error.strerror}; check permissions and free space, then run it again")
+
+
+def _exchange(temporary: Path, target: Path, aside: Path) -> None:
+    """Put `temporary` in the place of `target`; a folder, which cannot be replaced in one step, comes back if that fails."""
+    if not target.is_dir() or target.is_symlink():
+        os.replace(temporary, target)
+        return
+    target.rename(aside)
+    try:
+        os.replace(temporary, target)
+    except BaseException:
+        aside.rename(target)
+        raise
+
+
+def _said(error: Exception) -> OSError | None:
+    """The system's reason that a library in Rust puts into its message."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    number = int(found[1]) if found else 0
+    return OSError(number, os.strerror(number)) if number in WRITE_ERRORS else None
+
+
+def _no_room(holder: Path) -> OSError | None:
+    """Why nothing can be added to what was being written, or None if something can."""
+    for path in holder.rglob("*"):
+        if path.is_file():
+            try:
+                with path.open("ab") as file:
+                    file.write(bytes(_BLOCK))
+            except OSError as error:
+                return error
+    return None
+
+
+_BLOCK = 2**16  # bytes

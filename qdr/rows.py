@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qdr.errors import QdrError
-from qdr.files import read_text
-from qdr.paths import replacing
+from qdr.files import read_text, replacing
 
 _MAKE = "run `dvc repro`"
 _GET = "run `dvc repro`, or `git checkout` it if it is committed"

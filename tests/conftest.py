@@ -16,8 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
-from qdr import config
 from qdr.models.efm import EFM
+from qdr.suite import config
 from tests import network
 
 network.block()

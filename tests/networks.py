@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from qdr.methods import Recipe
 from qdr.models.efm import EFM
+from qdr.quant.policy import QuantizerConfig
 from qdr.quant.prepare import calibrate, prepare
 
 
@@ -22,6 +22,6 @@ def small_efm(gain: float = 0.6) -> EFM:
 def quantized(model: torch.nn.Module, images: list[torch.Tensor] | None = None) -> torch.nn.Module:
     """The model prepared and calibrated at W8A8."""
     torch.manual_seed(1)
-    prepare(model, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
+    prepare(model, "W8A8", QuantizerConfig(quantizer="lsq", observer="minmax"))
     calibrate(model, images or [torch.rand(1, 3, 32, 32)])
     return model

@@ -17,7 +17,7 @@ from PIL import Image
 from qdr import cli
 from qdr.cli import main, parser
 from qdr.export.qdq import Exporter
-from qdr.models.zoo import stride
+from qdr.models.blocks import stride
 from tests.networks import quantized, small_efm
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -175,7 +175,7 @@ def test_exit_codes_are_the_documented_ones(project: Path, monkeypatch: pytest.M
     def interrupted(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("qdr.data.shelf.print_states", interrupted)
+    monkeypatch.setattr("qdr.suite.data.shelf.print_states", interrupted)
     assert main(["data", "status"]) == 130
     assert main(["profile"]) == 0
     assert re.findall(r"^  (\d+) ", cli.EXIT_CODES, re.MULTILINE) == ["0", "1", "2", "130"]

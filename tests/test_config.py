@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from qdr import config
 from qdr.errors import QdrError
+from qdr.suite import config
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -156,10 +156,10 @@ def test_scales_move_at_a_rate_of_their_own() -> None:
 
 
 def test_what_is_not_calibrated_is_not_exported(tmp_path: Path) -> None:
-    from qdr.methods import Recipe
+    from qdr.quant.policy import QuantizerConfig
     from qdr.quant.prepare import prepare
 
-    model = prepare(small_efm(), "W8A8", Recipe("", quantizer="lsq"))
+    model = prepare(small_efm(), "W8A8", QuantizerConfig(quantizer="lsq"))
     with pytest.raises(QdrError, match="prepared but not calibrated"):
         qdr.export_onnx(model, tmp_path / "a.onnx", torch.rand(1, 3, 32, 32))
     low = small_efm()

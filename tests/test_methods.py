@@ -4,24 +4,25 @@ from pathlib import Path
 
 import pytest
 
-from qdr import registry
+from qdr.distill.balancers import BALANCERS
 from qdr.distill.distances import DECODED, DISTANCES
 from qdr.distill.points import PLACES
 from qdr.errors import QdrError
-from qdr.export.published import TOOLS
-from qdr.methods import NONE, catalogue, recipe
-from qdr.models.zoo import MODELS
 from qdr.quant.observers import OBSERVERS, WEIGHT_OBSERVERS
-from qdr.report.style import colour
+from qdr.quant.quantizers import QUANTIZERS
+from qdr.suite.export.published import TOOLS
+from qdr.suite.methods import NONE, catalogue, recipe
+from qdr.suite.report.style import colour
+from qdr.suite.zoo import MODELS
 
 
 def test_every_name_in_the_catalogue_exists() -> None:
     for name, found in catalogue().items():
         assert found.model in MODELS, name
-        assert found.quantizer in (NONE, *registry.names("qdr.quant.quantizers")), name
+        assert found.quantizer in (NONE, *QUANTIZERS), name
         assert found.observer in OBSERVERS, name
         assert found.weight_observer in WEIGHT_OBSERVERS, name
-        assert found.balance in registry.names("qdr.distill.balancers"), name
+        assert found.balance in BALANCERS, name
         assert found.distance in (*DISTANCES, DECODED), name
         assert set(found.places) <= set(PLACES), name
         assert found.tool in (NONE, *TOOLS), name
@@ -31,8 +32,8 @@ def test_every_name_in_the_catalogue_exists() -> None:
 def test_every_part_is_used_by_a_method() -> None:
     methods = catalogue().values()
     for key, names in {
-        "quantizer": registry.names("qdr.quant.quantizers"),
-        "balance": registry.names("qdr.distill.balancers"),
+        "quantizer": list(QUANTIZERS),
+        "balance": BALANCERS,
         "observer": OBSERVERS,
         "distance": [*DISTANCES, DECODED],
         "tool": TOOLS,

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from qdr import paths
+from qdr import files
 from qdr.errors import QdrError
+from qdr.suite import paths
 
 
 def test_root_is_found_from_below(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +25,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     target.write_text("old")
 
     def write_half() -> None:
-        with paths.replacing(target) as temporary:
+        with files.replacing(target) as temporary:
             temporary.write_text("new")
             raise ValueError("half way")
 
@@ -37,7 +38,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
     target = tmp_path / "folder"
     for name in ("first", "second"):
-        with paths.replacing(target) as temporary:
+        with files.replacing(target) as temporary:
             temporary.mkdir()
             (temporary / name).touch()
     assert [p.name for p in target.iterdir()] == ["second"]
@@ -45,7 +46,7 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(QdrError, match="free space"), paths.replacing(tmp_path / "file"):
+    with pytest.raises(QdrError, match="free space"), files.replacing(tmp_path / "file"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
 
@@ -54,14 +55,14 @@ def test_a_folder_that_cannot_be_replaced_comes_back(tmp_path: Path) -> None:
     target = tmp_path / "folder"
     target.mkdir()
     (target / "old").touch()
-    with pytest.raises(FileNotFoundError), paths.replacing(target):
+    with pytest.raises(FileNotFoundError), files.replacing(target):
         pass  # nothing was written
     assert [p.name for p in target.iterdir()] == ["old"]
     assert list(tmp_path.iterdir()) == [target]
 
 
 def test_a_reason_in_the_words_of_another_language(tmp_path: Path) -> None:
-    with pytest.raises(QdrError, match="file: No space left on device; check"), paths.replacing(tmp_path / "file"):
+    with pytest.raises(QdrError, match="file: No space left on device; check"), files.replacing(tmp_path / "file"):
         raise RuntimeError("I/O error: No space left on device (os error 28)")
-    with pytest.raises(RuntimeError, match="os error 2"), paths.replacing(tmp_path / "file"):
+    with pytest.raises(RuntimeError, match="os error 2"), files.replacing(tmp_path / "file"):
         raise RuntimeError("I/O error (os error 2)")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qdr.errors import QdrError
-from qdr.processes import side_by_side
+from qdr.suite.processes import side_by_side
 
 
 def whose(number: int) -> tuple[int, int]:
@@ -42,7 +42,7 @@ WORK = """
 import sys, time
 from pathlib import Path
 from qdr.errors import Interrupted
-from qdr.processes import side_by_side
+from qdr.suite.processes import side_by_side
 
 def slow(number):
     Path(f"{number}.begun").touch()

@@ -21,15 +21,16 @@ def test_its_tables_are_the_committed_ones(table: str) -> None:
 
 def test_every_file_of_its_tree_exists() -> None:
     tree = README.split("```text")[1].split("```")[0]
-    folder, missing = "", []
+    folders: list[str] = []
+    missing = []
     for line in tree.splitlines():
         found = re.match(r"( *)([\w./-]+/?)(?:  |$)", line)
-        if not found:
+        if not found or len(found[1]) > 2 * len(folders):
             continue
-        name = found[2]
-        if not found[1]:
-            folder = name if name.endswith("/") else ""
-        path = ROOT / (folder + name if found[1] else name)
+        del folders[len(found[1]) // 2 :]
+        path = ROOT / "".join(folders) / found[2]
+        if found[2].endswith("/"):
+            folders.append(found[2])
         if not path.exists():
             missing.append(str(path))
     assert not missing

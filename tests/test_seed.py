@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from qdr import provenance
+from qdr import machine
 
 
 @pytest.mark.parametrize("given", [None, "ACTIVE"])
@@ -23,22 +23,22 @@ def test_threads_that_wait_sleep_unless_the_environment_says_otherwise(given: st
 
 @pytest.mark.parametrize(("limit", "found"), [("AVX2", False), ("avx512_core_vnni", False), ("AVX512_CORE_BF16", True)])
 def test_a_cap_on_instructions_is_a_cap_on_bf16(monkeypatch: pytest.MonkeyPatch, limit: str, found: bool) -> None:
-    monkeypatch.setattr(provenance, "machine", lambda: {"cpu_flags": ["avx512f", "avx512_bf16"]})
+    monkeypatch.setattr(machine, "processor", lambda: {"cpu_flags": ["avx512f", "avx512_bf16"]})
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
-    assert provenance.has_bf16()
+    assert machine.has_bf16()
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
-    assert provenance.has_bf16() is found
+    assert machine.has_bf16() is found
 
 
 def test_plans_paths_and_reports_do_without_torch() -> None:
     light = [
-        "train.pool",
-        "export.engines",
-        "report.tables",
-        "report.figures",
-        "report.site",
-        "jetson.stage",
-        "bench.latency",
+        "suite.train.pool",
+        "suite.export.engines",
+        "suite.report.tables",
+        "suite.report.figures",
+        "suite.report.site",
+        "suite.jetson.stage",
+        "suite.bench.latency",
     ]
     script = f"import sys, {', '.join(f'qdr.{name}' for name in light)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

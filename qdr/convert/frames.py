@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qdr.data import decode
-from qdr.data.loader import to_tensor
-from qdr.data.pairs import with_targets
 from qdr.errors import QdrError
+from qdr.images import decode
+from qdr.images.pairs import with_targets
+from qdr.images.tensor import to_tensor
 from qdr.seed import derive
 
 GRAIN, LARGEST = 64, 256

@@ -28,7 +28,7 @@ from qdr.export import numerics
 from qdr.export.calibrated import quantize_onnx
 from qdr.export.file import read_onnx
 from qdr.export.write import export_onnx
-from qdr.paths import replacing
+from qdr.files import replacing
 from qdr.quant.layers import QuantConv2d
 from qdr.quant.quantize import quantize
 from qdr.runtimes.session import open_session

@@ -80,7 +80,7 @@ def decoded(restored: Tensor, answer: Tensor, degraded: Tensor) -> Tensor:
 
     y is what the teacher makes of the degraded image x with the student's features in place of its own, y_t its answer.
     Only the features get a gradient; the decoder is the measure, and is not distilled. Named as a distance, it needs the
-    networks: `qdr.train.objective` computes y.
+    networks: `qdr.suite.train.objective` computes y.
     """
     return (restored - answer).square().mean() / (answer - degraded).square().mean().clamp(min=_TINY)
 

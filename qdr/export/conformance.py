@@ -6,24 +6,18 @@ builds is legal; that the same file is fast on a Jetson it does not say. It is t
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Column, Table
 
-from qdr import paths
-from qdr.config import Config
 from qdr.errors import QdrError
 from qdr.export.check import census
-from qdr.export.engines import engine_file, exported
 from qdr.export.file import read_onnx
 from qdr.export.rules import Breach, breaches
-from qdr.methods import NONE
 
 EXTRA = "pip install -c constraints.txt -e '.[trt-check]'"
 SIDE = 64
@@ -115,20 +109,6 @@ def examine(path: Path) -> Verdict:
     counts = census(model)
     refused = build_with_tensorrt_rtx(path) if has_tensorrt_rtx() else None
     return Verdict(path, counts.get("Conv", 0), counts["quantized convolutions"], breaches(model), refused)
-
-
-def examine_all(config: Config) -> list[Verdict]:
-    """The verdict on every file of work/engines.
-
-    Raises:
-        QdrError: when there is no file.
-    """
-    files = [path for task in config.tasks for path in sorted(paths.engines(task).glob("*.onnx"))]
-    if not files:
-        raise QdrError("work/engines holds no file: export first (`dvc repro export`)")
-    published = {engine_file(run) for task in config.tasks for run in exported(config, task) if run.recipe.tool != NONE}
-    shown = track(files, "check", console=Console(stderr=True), disable=not sys.stderr.isatty())
-    return [replace(examine(path), published=path in published) for path in shown]
 
 
 def print_verdicts(verdicts: Sequence[Verdict]) -> None:

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from qdr.errors import QdrError
 from qdr.export.file import read_onnx
 from qdr.export.graph import DEQUANTIZE, QUANTIZE
-from qdr.paths import replacing
+from qdr.files import replacing
 
 ALWAYS_FP32 = {"Resize": (1, 2)}  # inputs an operation takes in FP32 only: roi, scales
 

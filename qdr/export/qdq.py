@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from qdr.export import numerics
 from qdr.export.outline import outline
-from qdr.paths import replacing
+from qdr.files import replacing
 from qdr.quant.prepare import freeze, quantized_layers, thaw
 
 OPSET = 19

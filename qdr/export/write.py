@@ -19,7 +19,7 @@ from qdr.errors import QdrError
 from qdr.export import numerics
 from qdr.export.check import check_tensorrt
 from qdr.export.qdq import program
-from qdr.paths import replacing
+from qdr.files import replacing
 from qdr.quant.prepare import freeze, quantized_layers, thaw
 
 _MULTIPLES = (1, 2, 4, 8, 16, 32, 64)

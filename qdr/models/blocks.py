@@ -69,3 +69,8 @@ class Up(nn.Module):
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         up = self.enlarge(self.point1(self.conv(x)))
         return self.point2(F.relu(up + skip))  # type: ignore[no-any-return]
+
+
+def stride(model: nn.Module) -> int:
+    """What height and width must be a multiple of."""
+    return int(model.stride)  # type: ignore[arg-type]

@@ -26,6 +26,23 @@ FLOAT = 32  # bits of a tensor that is not quantized
 
 
 @dataclass(frozen=True)
+class QuantizerConfig:
+    """How scales are found.
+
+    Args:
+        quantizer: how they are learned, a name of `qdr.quant.quantizers.QUANTIZERS`.
+        granularity: of weights, "channel" (a scale per output channel) or "tensor".
+        observer: how the scales of activations are calibrated, a name of `qdr.quant.observers`.
+        weight_observer: how those of weights are, "minmax" or "mse".
+    """
+
+    quantizer: str = "lsq"
+    granularity: str = "channel"
+    observer: str = "mse"
+    weight_observer: str = "mse"
+
+
+@dataclass(frozen=True)
 class Rule:
     """Layers at `place` get `weights` and `activations` bits, because of `why`; "image" is what a first layer reads."""
 

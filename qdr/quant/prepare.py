@@ -24,14 +24,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from qdr.data.calibration import measurable
 from qdr.errors import QdrError
-from qdr.methods import Recipe
+from qdr.images.calibration import measurable
 from qdr.models.blocks import QuantPoint
 from qdr.quant.fold import fold, replace
 from qdr.quant.layers import ActivationQuantizer, Mode, QuantConv2d, QuantConvTranspose2d, QuantLinear
 from qdr.quant.place import place, shared_inputs
-from qdr.quant.policy import Place, Rule, decide
+from qdr.quant.policy import Place, QuantizerConfig, Rule, decide
 from qdr.quant.record import Op, Recording, evaluation, record
 
 LAYERS: dict[type[nn.Module], type[QuantConv2d]] = {
@@ -66,25 +65,25 @@ class Pad(nn.Module):
 
 
 def prepare(
-    model: nn.Module, scheme: str, recipe: Recipe, example: Tensor | None = None, keep: Collection[str] = ()
+    model: nn.Module, scheme: str, config: QuantizerConfig, example: Tensor | None = None, keep: Collection[str] = ()
 ) -> nn.Module:
-    """Insert quantized layers into `model`, in place, by the scheme's rules and the recipe's quantizer. Returns `model`.
+    """Insert quantized layers into `model`, in place, by the scheme's rules and the configured quantizer. Returns `model`.
 
     `example` is an image [n, c, h, w] the network takes (zeros [1, 3, 64, 64]); the rest as of `insert`.
     """
-    insert(model, scheme, recipe, torch.zeros(1, 3, _SIDE, _SIDE) if example is None else example, keep)
+    insert(model, scheme, config, torch.zeros(1, 3, _SIDE, _SIDE) if example is None else example, keep)
     return model
 
 
 def insert(
-    model: nn.Module, scheme: str, recipe: Recipe, example: Tensor, keep: Collection[str] = (), strict: bool = False
+    model: nn.Module, scheme: str, config: QuantizerConfig, example: Tensor, keep: Collection[str] = (), strict: bool = False
 ) -> tuple[Recording, dict[str, str], int]:
     """Insert quantized layers into `model`, in place.
 
     Args:
         model: any network of one image; classes of its modules may change to subclasses of themselves.
         scheme: e.g. "W8A8".
-        recipe: quantizer, observers and granularity.
+        config: quantizer, observers and granularity.
         example: an image [n, c, h, w] the network takes.
         keep: names of layers that stay in FP32.
         strict: refuse operations that would multiply in FP32, before any layer is replaced.
@@ -109,7 +108,7 @@ def insert(
         _refuse_floats(recording, keep)
     layers = {op.module: op for op in recording.ops if refusal(op.module) == "" and op.name not in keep}
     quantized = {layer for layer in layers if layer is not None}
-    make = partial(_point, recipe, device)
+    make = partial(_point, config, device)
     share = not marked and usual.activations == 8
     tensors = shared_inputs(recording, quantized) if share else set()
     fed, additions = place(model, recording, tensors, quantized, partial(make, usual))
@@ -118,10 +117,10 @@ def insert(
             replace(model, op.module, make(decide("image" if op in recording.first else "every", scheme)))
     for layer, op in layers.items():
         assert layer is not None
-        rule, channelwise = decide(_place(op, recording), scheme), recipe.granularity == "channel"
+        rule, channelwise = decide(_place(op, recording), scheme), config.granularity == "channel"
         bare = marked or layer in fed
         pad = [] if bare else _take_padding(layer)
-        inner = LAYERS[type(layer)](layer, recipe.quantizer, rule.weights, recipe.weight_observer, channelwise)
+        inner = LAYERS[type(layer)](layer, config.quantizer, rule.weights, config.weight_observer, channelwise)
         point = make(decide("image" if op in recording.first else "every", scheme))
         chain = OrderedDict([*pad, ("point", point), ("layer", inner)])
         replace(model, layer, inner if bare else nn.Sequential(chain))
@@ -147,7 +146,7 @@ def calibrate(model: nn.Module, images: Iterable[Tensor]) -> None:
     """Set every scale from FP32 activations on `images` ([n, c, h, w], as the network takes them) and from the weights.
 
     Raises:
-        QdrError: when nothing can be measured on the images (`qdr.data.calibration`), a layer saw none of them, or a scale
+        QdrError: when nothing can be measured on the images (`qdr.images.calibration`), a layer saw none of them, or a scale
             is no positive number.
     """
     model.eval()
@@ -244,8 +243,8 @@ def thaw(model: nn.Module, mode: Mode = "quantize") -> None:
             module.forget()
 
 
-def _point(recipe: Recipe, device: torch.device, rule: Rule) -> ActivationQuantizer:
-    return ActivationQuantizer(recipe.quantizer, rule.activations, recipe.observer, rule.unsigned).to(device)
+def _point(config: QuantizerConfig, device: torch.device, rule: Rule) -> ActivationQuantizer:
+    return ActivationQuantizer(config.quantizer, rule.activations, config.observer, rule.unsigned).to(device)
 
 
 def _place(op: Op, recording: Recording) -> Place:

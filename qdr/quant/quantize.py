@@ -7,11 +7,11 @@ from collections.abc import Collection, Sequence
 from torch import Tensor, nn
 
 from qdr.errors import QdrError
-from qdr.methods import Recipe
+from qdr.quant.policy import QuantizerConfig
 from qdr.quant.prepare import calibrate, insert
 from qdr.quant.report import Report, report
 
-DEFAULT = Recipe("", quantizer="lsq", observer="mse", weight_observer="mse")
+DEFAULT = QuantizerConfig()
 
 
 def quantize(
@@ -20,7 +20,7 @@ def quantize(
     scheme: str = "W8A8",
     strict: bool = False,
     keep: Collection[str] = (),
-    recipe: Recipe = DEFAULT,
+    config: QuantizerConfig = DEFAULT,
 ) -> Report:
     """Quantize `model` in place and calibrate it; it then computes fake quantization with scales that can be trained (LSQ).
 
@@ -31,7 +31,7 @@ def quantize(
             layer, found in the graph, keep 8.
         strict: refuse a network of which a multiply-accumulate operation would stay in floating point.
         keep: names of layers to leave in floating point.
-        recipe: quantizer and observers; LSQ and least squared error by default.
+        config: quantizer and observers; LSQ and least squared error by default.
 
     Returns:
         What is quantized, and what is not and why.
@@ -45,6 +45,6 @@ def quantize(
     unknown = set(keep) - {name for name, _ in model.named_modules()}
     if unknown:
         raise QdrError(f"the network has no layer {', '.join(map(repr, sorted(unknown)))} to keep in floating point")
-    before, folded, additions = insert(model, scheme, recipe, images[0][:1], keep, strict)
+    before, folded, additions = insert(model, scheme, config, images[0][:1], keep, strict)
     calibrate(model, images)
     return report(model, scheme, before, folded, additions, keep)

@@ -19,8 +19,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin, TiffTags
 
-from qdr.data.decode import check_size
 from qdr.errors import QdrError
+from qdr.images.decode import check_size
 from qdr.restore.tiles import Pixels
 
 Samples = NDArray[np.uint16]

@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
-from qdr import provenance
+from qdr import machine
 from qdr.export import numerics
 from qdr.export.file import read_onnx
 from qdr.export.foreign import own_form
@@ -33,15 +33,15 @@ def examine(files: list[Path], threads: int) -> Verdicts:
                 cases = [(engine, "int8") for engine in ORDER]
             else:
                 cases = [("openvino", "fp32"), ("onnxruntime", "fp32")]
-                cases += [("openvino", "bf16")] if provenance.has_bf16() else []
+                cases += [("openvino", "bf16")] if machine.has_bf16() else []
             found += [(path, verify(form.path, engine, kind, threads, again=True)) for engine, kind in cases]
     return found
 
 
 def show(verdicts: Verdicts, threads: int, console: Console | None = None) -> None:
     """Print a line per engine for each file, of packaged weights for each scheme over all tasks (the worst figures)."""
-    machine = provenance.machine()
-    flags = ", ".join(machine["cpu_flags"]) or "no instruction set that matters for INT8"
+    about = machine.processor()
+    flags = ", ".join(about["cpu_flags"]) or "no instruction set that matters for INT8"
     groups: dict[tuple[str, str, str], list[Verdict]] = {}
     for path, verdict in verdicts:
         groups.setdefault((_kind(path), verdict.engine, verdict.precision), []).append(verdict)
@@ -55,7 +55,7 @@ def show(verdicts: Verdicts, threads: int, console: Console | None = None) -> No
         verdict_text = f"{right} of {len(found)}" if len(found) > 1 else "yes" if right else "NO"
         table.add_row(kind, engine, precision, verdict_text, *levels, f"{ms:.2f}", speed)
     console = console or Console(highlight=False)
-    console.print(f"{machine['cpu']} ({flags}), {threads} threads")
+    console.print(f"{about['cpu']} ({flags}), {threads} threads")
     console.print(table)
     mean, high = GATES["int8"]
     console.print(

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from qdr.errors import Interrupted, QdrError
-from qdr.paths import check_writable, replacing
+from qdr.files import check_writable, replacing
 from qdr.restore import pictures, tiles, video
 from qdr.restore.restorer import Restorer
 from qdr.restore.tiles import Pixels

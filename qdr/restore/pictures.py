@@ -24,9 +24,9 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin, features
 from scipy.ndimage import distance_transform_edt
 
-from qdr.data import decode
 from qdr.errors import QdrError, check_choice
-from qdr.paths import replacing
+from qdr.files import replacing
+from qdr.images import decode
 from qdr.restore import deep
 from qdr.restore.tiles import Pixels
 

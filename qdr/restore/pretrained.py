@@ -13,10 +13,10 @@ from pathlib import Path
 import onnx
 
 import qdr
-from qdr.config import TASKS
 from qdr.errors import QdrError, check_choice
 from qdr.export import numerics
 from qdr.export.file import read_onnx
+from qdr.models import TASKS
 from qdr.rows import check_keys
 
 FOLDER = Path(qdr.__file__).parent / "weights"

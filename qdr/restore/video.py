@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qdr.errors import QdrError, check_choice
-from qdr.paths import WRITE_ERRORS, replacing
-from qdr.provenance import machine
+from qdr.files import WRITE_ERRORS, replacing
+from qdr.machine import processor
 from qdr.restore import colour
 from qdr.restore.tiles import Pixels
 
@@ -268,7 +268,7 @@ class _Job:
         if name not in LOSSLESS or self.target.suffix.lower() not in _ANY_CODEC:
             name = "libvpx-vp9" if self.target.suffix.lower() == ".webm" else "libx264"
         options = dict(_QUALITY.get(name, {}))
-        if name == "libx264" and "avx512f" in machine()["cpu_flags"]:
+        if name == "libx264" and "avx512f" in processor()["cpu_flags"]:
             options["x264-params"] = "asm=avx2"  # its AVX-512 code reads what it never wrote: one input, several outputs
         if self._is_avi():  # it has no times, but empty frames: a tick is what all times are multiples of
             if first.rotation:

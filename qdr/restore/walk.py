@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from qdr.data import decode
+from qdr.images import decode
 from qdr.restore import pictures, video
 
 _REMEDIES = {

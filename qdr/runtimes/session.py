@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdr.errors import QdrError, check_choice
-from qdr.provenance import has_bf16
+from qdr.machine import has_bf16
 
 if TYPE_CHECKING:
     from qdr.runtimes.census import Layer

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdr.errors import QdrError
-from qdr.paths import replacing
+from qdr.files import replacing
 from qdr.runtimes.census import Layer, of_tensorrt
 from qdr.runtimes.session import InputSpec
 

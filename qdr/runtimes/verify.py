@@ -36,11 +36,11 @@ from typing import Any
 import numpy as np
 import onnx
 
-from qdr import provenance
+from qdr import machine
 from qdr.errors import QdrError
 from qdr.export import numerics
 from qdr.export.file import read_onnx
-from qdr.paths import replacing
+from qdr.files import replacing
 from qdr.rows import read_json
 from qdr.runtimes.session import Batch, Session, open_session
 
@@ -266,4 +266,4 @@ def _versions() -> dict[str, str]:
 def _processor() -> dict[str, Any]:
     """What decides an engine's kernels; numpy asks the processor itself, which tells an emulated one from its host."""
     limits = {name: value for name, value in os.environ.items() if name.endswith("_MAX_CPU_ISA")}
-    return provenance.machine() | limits | {"simd": np.show_config(mode="dicts")["SIMD Extensions"]}
+    return machine.processor() | limits | {"simd": np.show_config(mode="dicts")["SIMD Extensions"]}

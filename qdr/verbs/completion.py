@@ -38,11 +38,12 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 def _names() -> dict[str, list[str]]:
     """What may stand for an argument, by its name; outside a project only what the code knows."""
-    from qdr import config, methods, paths
-    from qdr.data.tasks import load_cards
+    from qdr.models import TASKS
     from qdr.runtimes.session import ENGINES, PRECISIONS
+    from qdr.suite import config, methods, paths
+    from qdr.suite.data.tasks import load_cards
 
-    known = {"task": list(config.TASKS), "bits": list(config.BITS), "engine": list(ENGINES), "precision": list(PRECISIONS)}
+    known = {"task": list(TASKS), "bits": list(config.BITS), "engine": list(ENGINES), "precision": list(PRECISIONS)}
     try:
         profiles = sorted(path.stem for path in (paths.project_root() / "profiles").glob("*.yaml"))
         trained = [name for name in methods.catalogue() if name != "input"]

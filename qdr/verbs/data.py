@@ -7,6 +7,7 @@ import re
 from itertools import takewhile
 from pathlib import Path
 
+from qdr import files
 from qdr.errors import QdrError
 from qdr.verbs.parser import Front, declare as declare_verb, print_json
 
@@ -81,7 +82,7 @@ def _declare_data(data: argparse.ArgumentParser) -> None:
 
 
 def _list_profiles() -> str:
-    from qdr import paths
+    from qdr.suite import paths
 
     try:
         files = sorted((paths.project_root() / "profiles").glob("*.yaml"))
@@ -97,12 +98,12 @@ def _title(profile: Path) -> str:
 
 
 def _profile(options: argparse.Namespace) -> None:
-    from qdr import config, paths
+    from qdr.suite import config, paths
 
     if options.name is not None:
         source = config.profile_path(options.name)
         config.load(source)
-        with paths.replacing(paths.project_root() / "params.yaml") as temporary:
+        with files.replacing(paths.project_root() / "params.yaml") as temporary:
             temporary.write_bytes(source.read_bytes())
     active = config.load()
     if options.json:
@@ -112,28 +113,28 @@ def _profile(options: argparse.Namespace) -> None:
 
 def task(options: argparse.Namespace) -> str:
     """The task that a verb was given, checked to be one of the active profile."""
-    from qdr import config
     from qdr.errors import check_choice
+    from qdr.suite import config
 
     return check_choice("task", options.task, config.load().tasks)
 
 
 def tasks(options: argparse.Namespace) -> list[str]:
     """The task that a verb was given, or all of the active profile."""
-    from qdr import config
+    from qdr.suite import config
 
     return config.load().tasks if options.task is None else [task(options)]
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from qdr.data.fetch import fetch
+    from qdr.suite.data.fetch import fetch
 
     fetch(options.source, options.accept)
 
 
 def _status(options: argparse.Namespace) -> None:
-    from qdr.data.shelf import print_states, states
-    from qdr.data.tasks import load_cards
+    from qdr.suite.data.shelf import print_states, states
+    from qdr.suite.data.tasks import load_cards
 
     found = states(options.verify)
     if not options.json:
@@ -144,14 +145,14 @@ def _status(options: argparse.Namespace) -> None:
 
 
 def _add(options: argparse.Namespace) -> None:
-    from qdr.data.shelf import add
+    from qdr.suite.data.shelf import add
 
     print(f"{options.source}: placed in {add(options.source, options.folder)}")
 
 
 def _leaks(_: argparse.Namespace) -> None:
-    from qdr.data.leaks import check_leaks
-    from qdr.data.shelf import on_shelf
+    from qdr.suite.data.leaks import check_leaks
+    from qdr.suite.data.shelf import on_shelf
 
     train, test = on_shelf("train"), on_shelf("test")
     if missing := [f"no {split} images" for split, found in (("training", train), ("test", test)) if not found]:
@@ -161,8 +162,8 @@ def _leaks(_: argparse.Namespace) -> None:
 
 
 def _cards(options: argparse.Namespace) -> None:
-    from qdr import config, paths
-    from qdr.data.datacard import write_cards
+    from qdr.suite import config, paths
+    from qdr.suite.data.datacard import write_cards
 
     active = config.load(config.profile_path(options.profile) if options.profile else None)
     for path in write_cards(active, options.into or paths.project_root() / "docs" / "cards" / active.profile):
@@ -170,14 +171,14 @@ def _cards(options: argparse.Namespace) -> None:
 
 
 def _scenes(_: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.data.scenes import make_scenes
+    from qdr.suite import config
+    from qdr.suite.data.scenes import make_scenes
 
     make_scenes(config.load())
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.data.prepare import prepare_tasks
+    from qdr.suite import config
+    from qdr.suite.data.prepare import prepare_tasks
 
     prepare_tasks(config.load(), tasks(options))

@@ -39,8 +39,8 @@ def declare(front: Front) -> None:
 def _plan(options: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from qdr import config
-    from qdr.report import figures, plan
+    from qdr.suite import config
+    from qdr.suite.report import figures, plan
 
     settings = config.load(config.profile_path(options.profile) if options.profile else None)
     if options.measure:
@@ -57,8 +57,8 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _fanout(options: argparse.Namespace) -> int:
-    from qdr import config
-    from qdr.fanout.cluster import fan_out
+    from qdr.suite import config
+    from qdr.suite.fanout.cluster import fan_out
 
     if options.workers < 1 or options.retries < 0 or options.gpus < 0:
         raise QdrError("--workers must be at least 1, --retries and --gpus at least 0")

@@ -58,16 +58,17 @@ def declare(front: Front) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from qdr import config
     from qdr.errors import QdrError
+    from qdr.suite import config
 
     if options.json and not options.check:
         raise QdrError("--json is of --check: `qdr export --check --json`")
     if not options.check:
-        from qdr.export.models import export_all
+        from qdr.suite.export.models import export_all
 
         return export_all(config.load())
-    from qdr.export.conformance import examine_all, print_verdicts, refuse
+    from qdr.export.conformance import print_verdicts, refuse
+    from qdr.suite.export.models import examine_all
 
     verdicts = examine_all(config.load())
     if options.json:
@@ -78,78 +79,78 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.evaluate.tasks import evaluate_tasks
+    from qdr.suite import config
+    from qdr.suite.evaluate.tasks import evaluate_tasks
 
     evaluate_tasks(config.load(), tasks(options))
 
 
 def _sensitivity(options: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.evaluate.sensitivity import sensitivity
+    from qdr.suite import config
+    from qdr.suite.evaluate.sensitivity import sensitivity
 
     sensitivity(config.load(), task(options))
 
 
 def _parity(options: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.evaluate.tasks import parity_of_tasks
+    from qdr.suite import config
+    from qdr.suite.evaluate.tasks import parity_of_tasks
 
     parity_of_tasks(config.load(), tasks(options))
 
 
 def _packaged(_: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.evaluate.packaged import measure_packaged
+    from qdr.suite import config
+    from qdr.suite.evaluate.packaged import measure_packaged
 
     measure_packaged(config.load())
 
 
 def _detector(_: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.detection.train import make_detector
+    from qdr.suite import config
+    from qdr.suite.detection.train import make_detector
 
     make_detector(config.load())
 
 
 def _detect(_: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.evaluate.detect import detect
+    from qdr.suite import config
+    from qdr.suite.evaluate.detect import detect
 
     detect(config.load())
 
 
 def _bench(_: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.bench.latency import bench
+    from qdr.suite import config
+    from qdr.suite.bench.latency import bench
 
     bench(config.load())
 
 
 def _kernels(_: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.bench.kernels import write_kernels
+    from qdr.suite import config
+    from qdr.suite.bench.kernels import write_kernels
 
     write_kernels(config.load())
 
 
 def _graph(_: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.report.graph import write_graph
+    from qdr.suite import config
+    from qdr.suite.report.graph import write_graph
 
     write_graph(config.load())
 
 
 def _jetson(_: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.jetson.stage import jetson
+    from qdr.suite import config
+    from qdr.suite.jetson.stage import jetson
 
     jetson(config.load())
 
 
 def _bundle(options: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.jetson.bundle import write_bundle
+    from qdr.suite import config
+    from qdr.suite.jetson.bundle import write_bundle
 
     active = config.load(config.profile_path(options.profile) if options.profile else None)
     count = write_bundle(active, options.output)

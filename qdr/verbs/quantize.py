@@ -48,7 +48,7 @@ def _quantize(options: argparse.Namespace) -> int:
     if options.task is not None:
         return _of_task(options)
     from qdr.convert.job import Wish, convert
-    from qdr.train.display import Display
+    from qdr.suite.train.display import Display
 
     if options.steps < 0 or (options.max_drop is not None and options.max_drop < 0):
         raise QdrError("--steps and --max-drop must not be negative")
@@ -78,9 +78,9 @@ def _quantize(options: argparse.Namespace) -> int:
 
 
 def _of_task(options: argparse.Namespace) -> int:
-    from qdr import config
-    from qdr.evaluate.folder import quantize
-    from qdr.train.plan import Run
+    from qdr.suite import config
+    from qdr.suite.evaluate.folder import quantize
+    from qdr.suite.train.plan import Run
     from qdr.verbs.data import task
 
     given = [f"--{name.replace('_', '-')}" for name in OWN if getattr(options, name) != options.parser.get_default(name)]

@@ -70,18 +70,18 @@ def _declare_compare(compare: Parser) -> None:
 
 
 def _collect(_: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.report.collect import collect
+    from qdr.suite import config
+    from qdr.suite.report.collect import collect
 
     collect(config.load())
 
 
 def _report(options: argparse.Namespace) -> None:
-    from qdr import config, paths
-    from qdr.report import figures, metrics, tables
+    from qdr.suite import config, paths
+    from qdr.suite.report import figures, metrics, tables
 
     if options.what == "verify":
-        from qdr.report.verify import verify
+        from qdr.suite.report.verify import verify
 
         return verify(options.profile)
     if options.what == "texts":
@@ -92,7 +92,7 @@ def _report(options: argparse.Namespace) -> None:
         tables.write_quality(active, results, paths.tables(active.profile))
         metrics.write_quality(results, results)
     elif options.what == "site":
-        from qdr.report.site import write_site
+        from qdr.suite.report.site import write_site
 
         write_site(active, results, paths.site(active.profile))
         print(f"open {paths.site(active.profile) / 'index.html'}")
@@ -105,7 +105,7 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _texts(profile: str | None) -> None:
-    from qdr.report.texts import rewrite
+    from qdr.suite.report.texts import rewrite
 
     done, left = rewrite(profile)
     for line in [*(f"mended: {line}" for line in done), *left]:
@@ -118,8 +118,8 @@ def _texts(profile: str | None) -> None:
 def _compare(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from qdr.paths import replacing
-    from qdr.report.compare import compare, gate, show
+    from qdr.files import replacing
+    from qdr.suite.report.compare import compare, gate, show
 
     found = compare(options.a, options.b, options.profile)
     if options.json:
@@ -141,8 +141,8 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _import(options: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.jetson.results import import_result
+    from qdr.suite import config
+    from qdr.suite.jetson.results import import_result
 
     active = config.load(config.profile_path(options.profile) if options.profile else None)
     rows = import_result(active, options.file, options.bundle)

@@ -44,10 +44,10 @@ def declare(front: Front) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from qdr import config
     from qdr.errors import check_choice
-    from qdr.train.plan import Run
-    from qdr.train.pool import make_one, make_tasks
+    from qdr.suite import config
+    from qdr.suite.train.plan import Run
+    from qdr.suite.train.pool import make_one, make_tasks
 
     active = config.load()
     if options.method is None:
@@ -59,15 +59,15 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _adopt(options: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.train.adopt import MACHINE, adopt
+    from qdr.suite import config
+    from qdr.suite.train.adopt import MACHINE, adopt
 
     for run in adopt(config.load(), options.folder):
         print(f"{run.title}: adopted; all but {', '.join(MACHINE)} is as here")
 
 
 def _search(_: argparse.Namespace) -> None:
-    from qdr import config
-    from qdr.train.search import search
+    from qdr.suite import config
+    from qdr.suite.train.search import search
 
     search(config.load())

@@ -98,16 +98,16 @@ class ShowVersion(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        from qdr.provenance import versions
+        from qdr.machine import versions
 
         print(f"qdr {versions()['qdr'] or '(not installed)'}")
         parser.exit()
 
 
 def _version(options: argparse.Namespace) -> None:
-    from qdr.provenance import machine, versions
+    from qdr.machine import processor, versions
 
-    record = {"versions": versions(), "machine": machine()}
+    record = {"versions": versions(), "machine": processor()}
     if options.json:
         return print_json(record)
     for name, number in record["versions"].items():
@@ -118,7 +118,7 @@ def _version(options: argparse.Namespace) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from qdr.config import TASKS
+    from qdr.models import TASKS
     from qdr.restore import pretrained
     from qdr.restore.doctor import examine, show
 
@@ -138,9 +138,9 @@ def _completion(options: argparse.Namespace) -> None:
 
 
 def _release(options: argparse.Namespace) -> None:
-    from qdr import config
     from qdr.restore import pretrained
-    from qdr.restore.release import release
+    from qdr.suite import config
+    from qdr.suite.release import release
 
     for path in release(config.load(), options.into or pretrained.FOLDER):
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB, its card beside it")

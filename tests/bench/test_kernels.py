@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from qdr.bench.kernels import describe, kernels, write_int8
 from qdr.export.file import read_onnx
 from qdr.models.efm import EFM
+from qdr.suite.bench.kernels import describe, kernels, write_int8
 
 
 @pytest.fixture(scope="module")

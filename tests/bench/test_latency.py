@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qdr import config
-from qdr.bench import accuracy
-from qdr.bench.images import photograph
-from qdr.bench.latency import Case, cases, census_rows, judged, measure, summarize
-from qdr.bench.worker import time_side
 from qdr.errors import QdrError
-from qdr.export.engines import engine_file, exported
 from qdr.export.qdq import Exporter
-from qdr.jetson.stage import jetson
 from qdr.models.efm import EFM
-from qdr.report.load import CENSUS, LATENCY, load
-from qdr.report.tables.others import latency_table
 from qdr.rows import write_json, write_rows
 from qdr.runtimes import tensorrt, verify
+from qdr.suite import config
+from qdr.suite.bench import accuracy
+from qdr.suite.bench.images import photograph
+from qdr.suite.bench.latency import Case, cases, census_rows, judged, measure, summarize
+from qdr.suite.bench.worker import time_side
+from qdr.suite.export.engines import engine_file, exported
+from qdr.suite.jetson.stage import jetson
+from qdr.suite.report.load import CENSUS, LATENCY, load
+from qdr.suite.report.tables.others import latency_table
 
 
 def shortened(settings: config.Config, **changes: object) -> config.Config:
@@ -131,11 +131,11 @@ def test_without_prepared_images(settings: config.Config, project: Path) -> None
 @pytest.fixture(autouse=True)
 def with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cases as on a processor with bf16."""
-    monkeypatch.setattr("qdr.provenance.has_bf16", lambda: True)
+    monkeypatch.setattr("qdr.suite.bench.latency.has_bf16", lambda: True)
 
 
 def test_without_bf16_nothing_is_timed_under_its_name(settings: config.Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qdr.provenance.has_bf16", lambda: False)
+    monkeypatch.setattr("qdr.suite.bench.latency.has_bf16", lambda: False)
     assert {case.precision for case in cases(settings)} == {"fp32", "int8"}
 
 

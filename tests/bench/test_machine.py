@@ -10,13 +10,13 @@ import onnxruntime
 import pytest
 import torch
 
-from qdr import config
-from qdr.bench import layers, machine
 from qdr.export.qdq import Exporter
-from qdr.methods import Recipe
 from qdr.models.efm import EFM
+from qdr.quant.policy import QuantizerConfig
 from qdr.quant.prepare import calibrate, prepare
-from qdr.report.load import ROOFLINE
+from qdr.suite import config
+from qdr.suite.bench import layers, machine
+from qdr.suite.report.load import ROOFLINE
 
 
 @pytest.mark.parametrize("integer", [False, True])
@@ -39,7 +39,7 @@ def test_rates_are_plausible(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def files(efm: EFM, folder: Path) -> dict[str, str]:
     Exporter().write(efm, folder / "fp32.onnx", "efm", efm.stride)
-    prepare(efm, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
+    prepare(efm, "W8A8", QuantizerConfig(quantizer="lsq", observer="minmax"))
     calibrate(efm, [torch.rand(1, 3, 32, 32)])
     Exporter().write(efm, folder / "int8.onnx", "efm-int8", efm.stride)
     return {precision: str(folder / f"{precision}.onnx") for precision in ("fp32", "int8")}

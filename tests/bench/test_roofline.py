@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from qdr.bench import roofline
-from qdr.bench.roofline import BAND, MODES, Layer, Mode, fps, milliseconds, reaches
+from qdr.suite.bench import roofline
+from qdr.suite.bench.roofline import BAND, MODES, Layer, Mode, fps, milliseconds, reaches
 
 HEADLINES = {  # NVIDIA's sparse INT8 TOPS of the whole module, GB/s
     (roofline.AGX64, "MAXN"): (275, 204.8),

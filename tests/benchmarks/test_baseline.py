@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, strategies as st
 from rich.console import Console
 
-from benchmarks.baseline import Baseline, Measured, Rule, markdown_table, no_baseline, processor, rich_table
+from benchmarks.baseline import Baseline, Measured, Rule, markdown_table, no_baseline, processor_class, rich_table
 from benchmarks.references import cpu_seconds
-from qdr import provenance
+from qdr import machine
 from qdr.errors import QdrError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,11 +126,11 @@ def test_the_committed_file_knows_every_check_and_no_other() -> None:
 
 def test_the_class_of_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     about = {"cpu": "Intel(R) Xeon(R) Platinum 8370C", "cpu_flags": ["avx2", "avx512_vnni"], "machine": "x86_64"}
-    monkeypatch.setattr("benchmarks.baseline.machine", lambda: about)
-    assert processor() == "Intel avx2 avx512_vnni"
-    monkeypatch.setattr("benchmarks.baseline.machine", lambda: about | {"cpu": "", "machine": "aarch64", "cpu_flags": []})
-    assert processor() == "aarch64"
-    assert set(provenance.machine()) >= {"cpu", "cpu_flags", "machine"}
+    monkeypatch.setattr("benchmarks.baseline.processor", lambda: about)
+    assert processor_class() == "Intel avx2 avx512_vnni"
+    monkeypatch.setattr("benchmarks.baseline.processor", lambda: about | {"cpu": "", "machine": "aarch64", "cpu_flags": []})
+    assert processor_class() == "aarch64"
+    assert set(machine.processor()) >= {"cpu", "cpu_flags", "machine"}
 
 
 def test_the_clock_counts_work_of_children_and_not_waiting() -> None:
@@ -157,7 +157,7 @@ def test_a_model_that_is_a_fifth_slower_fails_and_the_same_one_passes(tmp_path: 
     """With a baseline of this machine, measured here."""
     renewed = perf(tmp_path, "--renew")
     assert renewed.returncode == 0, renewed.stdout
-    assert len(json.loads((tmp_path / "baseline.json").read_text())["classes"][processor()]) >= 4
+    assert len(json.loads((tmp_path / "baseline.json").read_text())["classes"][processor_class()]) >= 4
     unchanged = perf(tmp_path)
     assert unchanged.returncode == 0, unchanged.stdout
     slower = perf(tmp_path, slowdown="0.2")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qdr.data import download
+from qdr.suite.data import download
 
 
 class Server:

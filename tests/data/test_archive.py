@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from qdr.data import archive as room
-from qdr.data.archive import arrange, unpack
-from qdr.data.tasks import Layout, load_cards
 from qdr.errors import QdrError
+from qdr.suite.data import archive as room
+from qdr.suite.data.archive import arrange, unpack
+from qdr.suite.data.tasks import Layout, load_cards
 
 
 @pytest.mark.parametrize("name", ["../out.txt", "/etc/out.txt", "a/../../out.txt", "C:/out.txt", "..\\out.txt"])

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from qdr import config
 from qdr.cli import main
-from qdr.data.datacard import content, data_card, describe, leak_check, test_splits as splits_of, weights_licence
-from qdr.data.degrade import DEGRADATIONS
-from qdr.data.tasks import load_cards
 from qdr.restore import pretrained
-from qdr.restore.card import card
+from qdr.suite import config
+from qdr.suite.data.datacard import content, data_card, describe, leak_check, test_splits as splits_of, weights_licence
+from qdr.suite.data.degrade import DEGRADATIONS
+from qdr.suite.data.tasks import load_cards
+from qdr.suite.modelcard import card
 
 ROOT = Path(__file__).resolve().parents[2]
 CARDS = sorted((ROOT / "docs" / "cards").glob("*/*.md"))

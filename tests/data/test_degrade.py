@@ -8,14 +8,14 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.ndimage import gaussian_filter
 
-from qdr.data.degrade import DEGRADATIONS, Degradation, degrade
-from qdr.data.degrade.camera import add_camera_noise
-from qdr.data.degrade.haze import add_haze, invent_depth, invent_room, transmission
-from qdr.data.degrade.heavy_rain import add_heavy_rain
-from qdr.data.degrade.lowlight import encode, linearize
-from qdr.data.degrade.noise import deviation
-from qdr.data.degrade.rain import add_rain
 from qdr.errors import QdrError
+from qdr.suite.data.degrade import DEGRADATIONS, Degradation, degrade
+from qdr.suite.data.degrade.camera import add_camera_noise
+from qdr.suite.data.degrade.haze import add_haze, invent_depth, invent_room, transmission
+from qdr.suite.data.degrade.heavy_rain import add_heavy_rain
+from qdr.suite.data.degrade.lowlight import encode, linearize
+from qdr.suite.data.degrade.noise import deviation
+from qdr.suite.data.degrade.rain import add_rain
 
 pictures = hnp.arrays(np.float32, (24, 32, 3), elements=st.floats(0, 1, width=32))
 seeds = st.integers(0, 2**31)
@@ -135,7 +135,7 @@ def test_camera_noise_is_correlated_or_white_as_its_half_says() -> None:
 
 
 def test_noise_is_unbiased_and_has_the_stated_deviation() -> None:
-    from qdr.data.degrade.noise import add_noise
+    from qdr.suite.data.degrade.noise import add_noise
 
     image = np.full((256, 256, 3), 0.5, np.float32)
     noisy, truth = add_noise(np.random.default_rng(0), image, None)

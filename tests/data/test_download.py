@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import requests
 
-from qdr.data import download as room
-from qdr.data.download import download
 from qdr.errors import QdrError
+from qdr.suite.data import download as room
+from qdr.suite.data.download import download
 
 BODY = bytes(range(256)) * 16  # 4096 bytes
 DIGEST = hashlib.sha256(BODY).hexdigest()

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qdr import config, paths
-from qdr.data.fetch import fetch
-from qdr.data.pairs import match
-from qdr.data.prepare import prepare
-from qdr.data.records import tree_digest
-from qdr.data.scenes import make_scenes
-from qdr.data.tasks import load_cards
 from qdr.errors import QdrError
+from qdr.images.pairs import match
 from qdr.metrics.protocol import PROTOCOLS
 from qdr.rows import read_json
+from qdr.suite import config, paths
+from qdr.suite.data.fetch import fetch
+from qdr.suite.data.prepare import prepare
+from qdr.suite.data.records import tree_digest
+from qdr.suite.data.scenes import make_scenes
+from qdr.suite.data.tasks import load_cards
 
 
 def test_photographs_come_from_the_installed_packages(project: Path) -> None:

@@ -11,9 +11,9 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from qdr.cli import main
-from qdr.data.leaks import Leak, bits, check_leaks, leaks, symmetries
-from qdr.data.shelf import on_shelf
 from qdr.errors import QdrError
+from qdr.suite.data.leaks import Leak, bits, check_leaks, leaks, symmetries
+from qdr.suite.data.shelf import on_shelf
 
 needs_data = pytest.mark.skipif("QDR_DATA" not in os.environ, reason="QDR_DATA names no folder of research data")
 MIRROR, TURN = Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_90

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from qdr.data.degrade import batched
-from qdr.data.degrade.batched import BATCHED, CLEAN, jpeg, streaks
-from qdr.data.loader import PairSet
-from qdr.data.online import OnlineSet
 from qdr.errors import QdrError
+from qdr.suite.data.degrade import batched
+from qdr.suite.data.degrade.batched import BATCHED, CLEAN, jpeg, streaks
+from qdr.suite.data.loader import PairSet
+from qdr.suite.data.online import OnlineSet
 
 CPU = torch.device("cpu")
 

@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 
-from qdr.data.loader import PairSet, to_tensor
-from qdr.data.pairs import images_in, match, read_image, read_pair
 from qdr.errors import QdrError
+from qdr.images.pairs import images_in, match, read_image, read_pair
+from qdr.images.tensor import to_tensor
+from qdr.suite.data.loader import PairSet
 
 
 def save(path: Path, size: tuple[int, int] = (16, 16)) -> Path:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from qdr import config, paths
-from qdr.data.pairs import images_in, read_image
-from qdr.data.scenes import make_scenes, scene
+from qdr.images.pairs import images_in, read_image
+from qdr.suite import config, paths
+from qdr.suite.data.scenes import make_scenes, scene
 
 
 def test_a_scene_depends_on_its_name_alone() -> None:

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qdr import paths
 from qdr.cli import main
-from qdr.data.fetch import fetch
-from qdr.data.pairs import match
-from qdr.data.records import tree_digest
-from qdr.data.shelf import add, on_shelf, states
 from qdr.errors import QdrError
+from qdr.images.pairs import match
 from qdr.rows import read_json
+from qdr.suite import paths
+from qdr.suite.data.fetch import fetch
+from qdr.suite.data.records import tree_digest
+from qdr.suite.data.shelf import add, on_shelf, states
 
 
 @pytest.fixture(autouse=True)

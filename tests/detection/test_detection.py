@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from qdr.detection import formats, network, objects, train, voc
-from qdr.detection.boxes import LIMIT, select
-from qdr.detection.detectors import SUMS, open_detector
 from qdr.errors import QdrError
-from qdr.evaluate.average_precision import average_precision
+from qdr.suite.detection import formats, network, objects, train, voc
+from qdr.suite.detection.boxes import LIMIT, select
+from qdr.suite.detection.detectors import SUMS, open_detector
+from qdr.suite.evaluate.average_precision import average_precision
 
 ANNOTATION = """<annotation><object><name>{name}</name><difficult>0</difficult><bndbox><xmin>11</xmin><ymin>21</ymin>
 <xmax>30</xmax><ymax>60</ymax></bndbox></object></annotation>"""

@@ -7,10 +7,11 @@ from torch import nn
 
 from qdr.distill.distances import DISTANCES
 from qdr.distill.points import Taps, modules_at, run_from, run_to
-from qdr.methods import Recipe
 from qdr.models.efm import EFM
+from qdr.quant.policy import QuantizerConfig
 from qdr.quant.prepare import calibrate, prepare
-from qdr.train.objective import Objective
+from qdr.suite.methods import Recipe
+from qdr.suite.train.objective import Objective
 
 S = torch.rand(2, 5, 6, 8, generator=torch.Generator().manual_seed(0))
 T = torch.rand(2, 5, 6, 8, generator=torch.Generator().manual_seed(1))
@@ -83,7 +84,7 @@ def test_no_gradient_within_half_a_step_of_the_students_grid() -> None:
 
 def test_the_dead_zone_is_that_of_the_quantizer(efm: EFM) -> None:
     """A tap at the bottleneck knows the step of the grid on which it lies."""
-    prepare(efm, "W4A4", Recipe("", quantizer="lsq"))
+    prepare(efm, "W4A4", QuantizerConfig())
     calibrate(efm, [torch.rand(1, 3, 32, 32)])
     (name,) = modules_at(efm, "bottleneck")
     with Taps(efm, [name]) as taps:

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from qdr.distill import balancers, distances, points
-from qdr.models import peers, zoo
+from qdr.models import peers
 from qdr.quant import quantizers
+from qdr.suite import zoo
 from tests.docs.pages import block, entry, place
 
 METHODS = ("add-a-quantizer", "add-a-distillation", "add-a-balancer", "add-a-model")
+
+ROOMS = (("qdr.quant.quantizers", "pow2"), ("qdr.distill.balancers", "rlw"))
 
 
 @pytest.fixture
@@ -20,6 +23,11 @@ def extended(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with the quantizer, distance, place, balancer and model of the pages, and their methods."""
     place(block("add-a-quantizer", "python"), quantizers, "pow2", project, monkeypatch)
     place(block("add-a-balancer", "python"), balancers, "rlw", project, monkeypatch)
+    pow2, rlw = (importlib.import_module(f"{room}.{name}") for room, name in ROOMS)
+    for name, module in entry(block("add-a-quantizer", "text"), {"pow2": pow2}).items():
+        monkeypatch.setitem(quantizers.QUANTIZERS, name, module)
+    for name, balance in entry(block("add-a-balancer", "text"), {"rlw": rlw}).items():
+        monkeypatch.setitem(balancers.BALANCERS, name, balance)
     place(block("add-a-model", "python"), peers, "srcnn", project, monkeypatch)
     srcnn = importlib.import_module("qdr.models.peers.srcnn")
     for name, network in entry(block("add-a-model", "text"), vars(srcnn)).items():

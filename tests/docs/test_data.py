@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qdr.data.tasks import load_cards
+from qdr.suite.data.tasks import load_cards
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 

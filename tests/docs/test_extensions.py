@@ -15,25 +15,26 @@ import yaml
 from PIL import Image
 from torch import nn
 
-from qdr import config, paths
-from qdr.data import degrade as degradations
-from qdr.data.datacard import data_card
-from qdr.data.pairs import match
-from qdr.data.prepare import prepare as prepare_pairs
-from qdr.data.tasks import load_cards
 from qdr.distill.distances import DISTANCES
 from qdr.export.qdq import Exporter
-from qdr.methods import catalogue, recipe
+from qdr.images.pairs import match
+from qdr.models.blocks import stride
 from qdr.models.efm import EFM
-from qdr.models.zoo import build_model, stride
 from qdr.quant.layers import QuantConv2d
 from qdr.quant.prepare import calibrate, prepare, quantized_layers
-from qdr.report.quality import TASK_LABELS
-from qdr.restore.card import PURPOSE
 from qdr.runtimes import session
 from qdr.runtimes.session import open_session, restore
 from qdr.runtimes.torch_eager import TorchSession
-from qdr.train.objective import Objective
+from qdr.suite import config, paths
+from qdr.suite.data import degrade as degradations
+from qdr.suite.data.datacard import data_card
+from qdr.suite.data.prepare import prepare as prepare_pairs
+from qdr.suite.data.tasks import load_cards
+from qdr.suite.methods import catalogue, recipe
+from qdr.suite.modelcard import PURPOSE
+from qdr.suite.report.quality import TASK_LABELS
+from qdr.suite.train.objective import Objective
+from qdr.suite.zoo import build_model
 from tests.docs.pages import DOCS, block, entry
 from tests.networks import quantized, small_efm
 
@@ -53,7 +54,7 @@ def step(method: str, student: EFM) -> dict[str, float]:
 
 
 def test_a_quantizer(extended: Path, tmp_path: Path) -> None:
-    model = prepare(small_efm(), "W8A8", recipe("qat-pow2"))
+    model = prepare(small_efm(), "W8A8", recipe("qat-pow2").quantization)
     calibrate(model, [torch.rand(1, 3, 32, 32)])
     for layer in quantized_layers(model):
         exponents = torch.log2(layer.quantizer.scale(torch.empty(0)))
@@ -82,7 +83,7 @@ def test_a_model(extended: Path, settings: config.Config, tmp_path: Path) -> Non
     torch.manual_seed(0)
     model = build_model(catalogue()["qat-srcnn"].model, settings.model).eval()
     assert model(torch.rand(1, 3, 15, 17)).shape == (1, 3, 15, 17)
-    prepare(model, "W8A8", recipe("qat-srcnn"))
+    prepare(model, "W8A8", recipe("qat-srcnn").quantization)
     calibrate(model, [torch.rand(1, 3, 32, 32)])
     assert sum(isinstance(module, QuantConv2d) for module in model.modules()) == 3
     faked = restore(TorchSession(model, "fake-quant"), IMAGE).astype(int)
@@ -92,9 +93,9 @@ def test_a_model(extended: Path, settings: config.Config, tmp_path: Path) -> Non
 
 
 def test_a_task(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names: dict[str, object] = {"__name__": "qdr.data.degrade.motion_blur"}
-    monkeypatch.setitem(sys.modules, "qdr.data.degrade.motion_blur", ModuleType("qdr.data.degrade.motion_blur"))
-    module = sys.modules["qdr.data.degrade.motion_blur"]
+    names: dict[str, object] = {"__name__": "qdr.suite.data.degrade.motion_blur"}
+    monkeypatch.setitem(sys.modules, "qdr.suite.data.degrade.motion_blur", ModuleType("qdr.suite.data.degrade.motion_blur"))
+    module = sys.modules["qdr.suite.data.degrade.motion_blur"]
     exec(block("add-a-task", "python"), vars(module))
     for name, function in entry(block("add-a-task", "text"), vars(module) | names).items():
         monkeypatch.setitem(degradations.DEGRADATIONS, name, function)

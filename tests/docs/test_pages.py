@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from qdr import cli, config
+from qdr import cli
 from qdr.cli import main
+from qdr.suite import config
 from tests.docs.pages import DOCS
 
 ROOT = DOCS.parent
@@ -20,10 +21,17 @@ def text(name: str) -> str:
     return (DOCS / f"{name}.md").read_text(encoding="utf-8")
 
 
-def test_the_floors_are_those_of_the_contract() -> None:
-    (contract,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    (house,) = re.findall(r"```text\n(.*?)```", text("design"), re.DOTALL)
-    assert [line.split("  ")[0].rstrip() for line in house.splitlines()] == contract["layers"]
+def test_the_layers_are_those_of_the_contracts() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    _, *lists = re.findall(r"```text\n(.*?)```", text("design"), re.DOTALL)
+    told = [[re.split(r"  +", line)[0] for line in found.splitlines()] for found in lists]
+    assert told == [contract["layers"] for contract in contracts]
+
+
+def test_the_files_that_the_design_names_exist() -> None:
+    named = re.findall(r"`(qdr/[\w/]+(?:\.py)?)`", text("design"))
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_the_table_of_profiles_is_their_heads(project: Path) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from qdr import config, paths
-from qdr.evaluate.restore import evaluate
-from qdr.evaluate.stats import Bootstrap
-from qdr.export.models import export_all
-from qdr.methods import catalogue
-from qdr.report.quality import REAL, Quality, label
-from qdr.report.tables.quality import main_table
-from qdr.train.pool import make_tasks
+from qdr.suite import config, paths
+from qdr.suite.evaluate.restore import evaluate
+from qdr.suite.evaluate.stats import Bootstrap
+from qdr.suite.export.models import export_all
+from qdr.suite.methods import catalogue
+from qdr.suite.report.quality import REAL, Quality, label
+from qdr.suite.report.tables.quality import main_table
+from qdr.suite.train.pool import make_tasks
 from tests.docs.pages import block
 
 PAGES = ("add-a-quantizer", "add-a-distillation", "add-a-balancer", "add-a-model")

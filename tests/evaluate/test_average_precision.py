@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qdr.detection.boxes import Detections, Labelled
-from qdr.evaluate.average_precision import average_precision
-from qdr.evaluate.stats import Bootstrap
+from qdr.suite.detection.boxes import Detections, Labelled
+from qdr.suite.evaluate.average_precision import average_precision
+from qdr.suite.evaluate.stats import Bootstrap
 
 BOX = [10.0, 10.0, 50.0, 50.0]
 FAR = [60.0, 60.0, 90.0, 90.0]

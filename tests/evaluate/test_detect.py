@@ -10,16 +10,16 @@ import pytest
 import torch
 from PIL import Image
 
-from qdr import config, paths
-from qdr.data.scenes import scene
-from qdr.detection.boxes import Detections
-from qdr.detection.network import CentreNet
-from qdr.detection.objects import CLASSES, labelled_scene
-from qdr.detection.train import fit, make_detector, training_crops
-from qdr.evaluate import detect
-from qdr.evaluate.detection_pictures import PICTURED, write_pictures
-from qdr.report.load import DETECTION, load
 from qdr.seed import seed_everything
+from qdr.suite import config, paths
+from qdr.suite.data.scenes import scene
+from qdr.suite.detection.boxes import Detections
+from qdr.suite.detection.network import CentreNet
+from qdr.suite.detection.objects import CLASSES, labelled_scene
+from qdr.suite.detection.train import fit, make_detector, training_crops
+from qdr.suite.evaluate import detect
+from qdr.suite.evaluate.detection_pictures import PICTURED, write_pictures
+from qdr.suite.report.load import DETECTION, load
 
 
 class Engine:

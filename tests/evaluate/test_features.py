@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import torch
 
-from qdr.evaluate.features import levels
 from qdr.models.efm import EFM
 from qdr.models.peers.aodnet import AODNet
 from qdr.models.peers.nafnet import NAFNet
+from qdr.suite.evaluate.features import levels
 
 
 def test_levels_are_those_a_network_has(efm: EFM) -> None:

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from qdr import config, paths
-from qdr.evaluate import parity as stage
-from qdr.evaluate.parity import beyond_gate
-from qdr.evaluate.restore import open_run
-from qdr.export.models import engine_file
 from qdr.export.qdq import Exporter
-from qdr.methods import Recipe
 from qdr.models.efm import EFM
+from qdr.quant.policy import QuantizerConfig
 from qdr.quant.prepare import calibrate, prepare
 from qdr.runtimes import verify
-from qdr.train.plan import Run
+from qdr.suite import config, paths
+from qdr.suite.evaluate import parity as stage
+from qdr.suite.evaluate.parity import beyond_gate
+from qdr.suite.evaluate.restore import open_run
+from qdr.suite.export.models import engine_file
+from qdr.suite.train.plan import Run
 
 
 def row(delta: float, maximum: int, mean: float, method: str = "qdr") -> dict[str, object]:
@@ -65,7 +65,7 @@ def test_a_wrong_engine_gives_no_numbers(
 ) -> None:
     """Quality comes from the next engine that is right, parity compares that one, numerics.csv names the wrong one."""
     run = Run("derain", "ptq", "W8A8", "all", 0)
-    prepare(efm, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
+    prepare(efm, "W8A8", QuantizerConfig(quantizer="lsq", observer="minmax"))
     calibrate(efm, [torch.rand(1, 3, 64, 64)])
     Exporter().write(efm, engine_file(run), "efm", efm.stride)
     judge = verify.verify

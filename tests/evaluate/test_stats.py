@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 from scipy import stats as scipy_stats
 
 from qdr.errors import QdrError
-from qdr.evaluate.stats import Bootstrap, rank
+from qdr.suite.evaluate.stats import Bootstrap, rank
 
 boot = Bootstrap(2000, 0.95)
 

@@ -7,16 +7,18 @@ import onnx
 import pytest
 import torch
 
-from qdr import config, paths
 from qdr.errors import QdrError
 from qdr.export import conformance
 from qdr.export.check import census, check_tensorrt
-from qdr.export.conformance import build_with_tensorrt_rtx, examine_all, has_tensorrt_rtx, print_verdicts, refuse
+from qdr.export.conformance import build_with_tensorrt_rtx, has_tensorrt_rtx, print_verdicts, refuse
 from qdr.export.half import write_fp16
 from qdr.export.qdq import Exporter
-from qdr.methods import Recipe
-from qdr.models.zoo import build_model, stride
+from qdr.models.blocks import stride
+from qdr.quant.policy import QuantizerConfig
 from qdr.quant.prepare import calibrate, prepare
+from qdr.suite import config, paths
+from qdr.suite.export.models import examine_all
+from qdr.suite.zoo import build_model
 
 needs_rtx = pytest.mark.skipif(not has_tensorrt_rtx(), reason="the extra trt-check is not installed")
 
@@ -30,7 +32,7 @@ def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     model = build_model(request.param, config.ModelConfig(channels=[16, 32], blocks=[1, 1]))
     Exporter().write(model, made["fp32"], request.param, stride(model))
     write_fp16(made["fp32"], made["fp16"])
-    prepare(model, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
+    prepare(model, "W8A8", QuantizerConfig(quantizer="lsq", observer="minmax"))
     calibrate(model, [torch.rand(1, 3, 32, 32)])
     Exporter().write(model, made["int8"], request.param, stride(model))
     return made

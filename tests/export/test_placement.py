@@ -12,13 +12,12 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from qdr.export.engines import ENGINE_BITS
 from qdr.export.qdq import Exporter
-from qdr.methods import Recipe
 from qdr.models.efm import EFM
 from qdr.quant.layers import ActivationQuantizer, QuantConv2d
-from qdr.quant.policy import SCHEMES
+from qdr.quant.policy import SCHEMES, QuantizerConfig
 from qdr.quant.prepare import calibrate, prepare, quantized_layers
+from qdr.suite.export.engines import ENGINE_BITS
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
@@ -29,7 +28,7 @@ def network(scheme: str) -> EFM:
     for parameter in model.parameters():
         if parameter.dim() == 4:
             torch.nn.init.kaiming_normal_(parameter).data.mul_(0.6)
-    prepare(model, scheme, Recipe("", quantizer="lsq", observer="minmax"))
+    prepare(model, scheme, QuantizerConfig(quantizer="lsq", observer="minmax"))
     calibrate(model, [torch.rand(1, 3, 32, 32)])
     return model
 

@@ -14,9 +14,9 @@ from qdr.errors import QdrError
 from qdr.export import qdq
 from qdr.export.file import read_onnx
 from qdr.export.qdq import Exporter
-from qdr.methods import Recipe
 from qdr.models.blocks import QuantPoint
 from qdr.models.efm import EFM
+from qdr.quant.policy import QuantizerConfig
 from qdr.quant.prepare import calibrate, prepare
 from qdr.runtimes.session import open_session
 from tests.engines import skip_where_sums_saturate
@@ -37,7 +37,7 @@ class Chain(nn.Module):
 
 def prepared(model: nn.Module) -> nn.Module:
     torch.manual_seed(3)
-    prepare(model, "W8A8", Recipe("", quantizer="lsq", observer="minmax", weight_observer="minmax"))
+    prepare(model, "W8A8", QuantizerConfig(quantizer="lsq", observer="minmax", weight_observer="minmax"))
     calibrate(model, [torch.rand(1, 3, 32, 32) for _ in range(2)])
     return model
 

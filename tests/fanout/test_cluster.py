@@ -10,11 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from qdr import config, paths
 from qdr.cli import main
-from qdr.fanout.cluster import fan_out, log_file
-from qdr.train.plan import Run, matrix, teacher
-from qdr.train.pool import make_tasks
+from qdr.suite import config, paths
+from qdr.suite.fanout.cluster import fan_out, log_file
+from qdr.suite.train.plan import Run, matrix, teacher
+from qdr.suite.train.pool import make_tasks
 
 BLOCKS = """blocks:
   w4a4: {tasks: [derain], methods: [ptq, qat, qdr], bits: [W4A4], images: [all], seeds: [0]}

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from qdr import config
 from qdr.errors import QdrError
-from qdr.fanout import estimate
-from qdr.train.plan import matrix, plan, teacher
+from qdr.suite import config
+from qdr.suite.fanout import estimate
+from qdr.suite.train.plan import matrix, plan, teacher
 
 
 def test_every_trained_model_of_the_plan_is_in_the_graph_and_teachers_come_first(settings: config.Config) -> None:

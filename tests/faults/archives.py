@@ -8,7 +8,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from qdr.data.tasks import load_cards
+from qdr.suite.data.tasks import load_cards
 from tests.faults.fault import MIB, Fault, Inject
 
 FETCH = ("fetch", "rain100l")

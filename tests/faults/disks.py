@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from qdr.data.download import download
 from qdr.restore import pictures
 from qdr.rows import write_rows
-from qdr.train.checkpoint import Progress, save_run
+from qdr.suite.data.download import download
+from qdr.suite.train.checkpoint import Progress, save_run
 from tests.faults.fault import MIB, Fault
 
 STATE = Path("work/unfinished/a.pt")

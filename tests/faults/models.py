@@ -16,7 +16,7 @@ from safetensors.numpy import save as serialize
 
 from qdr.export import numerics
 from qdr.restore import pretrained
-from qdr.train.checkpoint import load_weights, read_state
+from qdr.suite.train.checkpoint import load_weights, read_state
 from tests.faults.fault import Fault, Inject
 from tests.faults.pictures import picture
 
@@ -111,7 +111,7 @@ def header(**about: str) -> bytes:
 
 
 def read_weights() -> object:
-    """`qdr.train.checkpoint.load_weights`"""
+    """`qdr.suite.train.checkpoint.load_weights`"""
     return load_weights(Path.cwd(), torch.nn.Linear(2, 2))
 
 
@@ -142,7 +142,7 @@ def state(data: bytes) -> Inject:
 
 
 def read_unfinished() -> object:
-    """`qdr.train.checkpoint.read_state`"""
+    """`qdr.suite.train.checkpoint.read_state`"""
     return read_state(Path.cwd() / "a.pt")
 
 

@@ -17,17 +17,18 @@ import torch
 from PIL import Image
 from safetensors.numpy import save as serialize
 
-from qdr import config, methods
-from qdr.data import archive, pairs, tasks
-from qdr.detection import voc
-from qdr.jetson import bundle, results
-from qdr.jetson.measure import SCHEMA, digest
-from qdr.report import load
-from qdr.report.texts.claims import read_claims
+from qdr.images import pairs
 from qdr.restore import pictures, pretrained
 from qdr.restore.footprint import Footprint, footprint
 from qdr.rows import read_json, read_lines
-from qdr.train.checkpoint import load_weights
+from qdr.suite import config, methods
+from qdr.suite.data import archive, tasks
+from qdr.suite.detection import voc
+from qdr.suite.jetson import bundle, results
+from qdr.suite.jetson.measure import SCHEMA, digest
+from qdr.suite.report import load
+from qdr.suite.report.texts.claims import read_claims
+from qdr.suite.train.checkpoint import load_weights
 from tests.faults.models import model, pack
 
 ROOT = Path(__file__).resolve().parents[2]

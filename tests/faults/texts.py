@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from qdr.jetson.bundle import RULES
-from qdr.jetson.measure import SCHEMA, digest
+from qdr.suite.jetson.bundle import RULES
+from qdr.suite.jetson.measure import SCHEMA, digest
 from tests.faults.fault import Fault, Inject
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -26,15 +26,16 @@ import pytest
 import torch
 import yaml
 
-from qdr import config
-from qdr.bench.kernels import write_int8
-from qdr.config import ModelConfig
-from qdr.export.engines import engine_file
 from qdr.export.qdq import Exporter
-from qdr.jetson import bundle
-from qdr.models.zoo import build_model, stride
+from qdr.models.blocks import stride
 from qdr.rows import write_json, write_rows
-from qdr.train.plan import Run
+from qdr.suite import config
+from qdr.suite.bench.kernels import write_int8
+from qdr.suite.config import ModelConfig
+from qdr.suite.export.engines import engine_file
+from qdr.suite.jetson import bundle
+from qdr.suite.train.plan import Run
+from qdr.suite.zoo import build_model
 
 MODEL = ModelConfig([32, 32], [1, 1])
 Measure = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from qdr.jetson import measure
 from qdr.metrics.protocol import PROTOCOL, protocol
 from qdr.metrics.psnr import psnr
+from qdr.suite.jetson import measure
 
 SCRIPT = Path(measure.__file__).read_text()
 LATER = (

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from qdr import config
-from qdr.bench.kernels import write_kernels
 from qdr.cli import main
+from qdr.suite import config
+from qdr.suite.bench.kernels import write_kernels
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "jetson.md").read_text()
@@ -39,9 +39,9 @@ def test_the_page_is_true(
         done = subprocess.run(command, shell=True, cwd=device, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     (device / "qdr-jetson" / "result.json").rename(project / "result.json")
-    monkeypatch.setattr("qdr.report.figures.write_speed", lambda *_: None)  # it needs the quality of every task,
-    monkeypatch.setattr("qdr.report.tables.Quality", lambda *_: None)  # and so does the table of peers
-    monkeypatch.setattr("qdr.report.tables.find_peers", lambda *_: None)
+    monkeypatch.setattr("qdr.suite.report.figures.write_speed", lambda *_: None)  # it needs the quality of every task,
+    monkeypatch.setattr("qdr.suite.report.tables.Quality", lambda *_: None)  # and so does the table of peers
+    monkeypatch.setattr("qdr.suite.report.tables.find_peers", lambda *_: None)
     take, report = commands(2)
     assert main(take.split()[1:]) == 0
     small = dataclasses.replace(active, model=config.ModelConfig([32, 32], [1, 1]))
@@ -52,7 +52,7 @@ def test_the_page_is_true(
 
 
 def test_it_names_the_rules_that_hold() -> None:
-    from qdr.jetson.bundle import RULES
+    from qdr.suite.jetson.bundle import RULES
 
     seconds = RULES["warm_up_ms"] // 1000
     assert f"{seconds} s of warm-up, then at least {RULES['duration_s']} s and {RULES['iterations']} calls" in PAGE

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qdr import config
 from qdr.cli import main
-from qdr.export.engines import engine_file
-from qdr.jetson import bundle
-from qdr.jetson.measure import digest
-from qdr.jetson.stage import jetson
-from qdr.report.tables.jetson import jetson_table
-from qdr.report.tables.others import latency_table
 from qdr.rows import read_json
 from qdr.runtimes import tensorrt
-from qdr.train.plan import Run
+from qdr.suite import config
+from qdr.suite.export.engines import engine_file
+from qdr.suite.jetson import bundle
+from qdr.suite.jetson.measure import digest
+from qdr.suite.jetson.stage import jetson
+from qdr.suite.report.tables.jetson import jetson_table
+from qdr.suite.report.tables.others import latency_table
+from qdr.suite.train.plan import Run
 
 NAMES = ["derain-fp32-64x64", "derain-fp16-64x64", "derain-int8-64x64", "derain-fp32-96x64", "derain-fp16-96x64"]
 NAMES += ["derain-int8-96x64", "denoise-int8-64x64"]
@@ -100,7 +100,7 @@ def test_wrong_pixels_are_no_measurement(
 
 
 def test_percentiles_are_numpys() -> None:
-    from qdr.jetson.measure import summarize
+    from qdr.suite.jetson.measure import summarize
 
     values = np.random.default_rng(0).gamma(2.0, 1.0, 137).tolist()
     found = summarize(values)

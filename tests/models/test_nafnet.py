@@ -3,9 +3,9 @@ from __future__ import annotations
 import torch
 
 from qdr.distill.points import modules_at
-from qdr.methods import Recipe
 from qdr.models.peers.nafnet import ChannelNorm, NAFNet
 from qdr.quant.layers import ActivationQuantizer, QuantConv2d
+from qdr.quant.policy import QuantizerConfig
 from qdr.quant.prepare import calibrate, prepare
 
 
@@ -39,7 +39,7 @@ def test_it_is_quantized_unmodified() -> None:
     """Of its file and its engines: test_peers.py."""
     model, image = network(), torch.rand(1, 3, 32, 24)
     before = model(image).detach()
-    prepare(model, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
+    prepare(model, "W8A8", QuantizerConfig(quantizer="lsq", observer="minmax"))
     calibrate(model, [torch.rand(1, 3, 32, 32) for _ in range(2)])
     convs = [m for m in model.modules() if isinstance(m, QuantConv2d)]
     assert len(convs) == sum(isinstance(m, ActivationQuantizer) for m in model.modules())

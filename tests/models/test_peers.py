@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qdr.config import ModelConfig
 from qdr.distill.points import modules_at
 from qdr.export.check import census, check_tensorrt
 from qdr.export.file import read_onnx
 from qdr.export.qdq import Exporter
-from qdr.methods import Recipe
+from qdr.models.blocks import stride
 from qdr.models.peers.aodnet import AODNet
 from qdr.models.peers.dncnn import DnCNN
 from qdr.models.peers.ffdnet import START, FFDNet
@@ -24,10 +23,12 @@ from qdr.models.peers.norm import BatchNorm
 from qdr.models.peers.prenet import PReNet
 from qdr.models.peers.restormer import Attention, Restormer
 from qdr.models.peers.zerodce import ZeroDCE
-from qdr.models.zoo import NETWORKS, build_model, stride
+from qdr.quant.policy import QuantizerConfig
 from qdr.quant.prepare import calibrate, prepare
 from qdr.runtimes.session import open_session
 from qdr.runtimes.verify import saturates
+from qdr.suite.config import ModelConfig
+from qdr.suite.zoo import NETWORKS, build_model
 
 SMALL: dict[str, Callable[[], nn.Module]] = {
     "aodnet": AODNet,
@@ -114,7 +115,7 @@ def test_export_in_fp32_and_int8_gives_what_eager_gives(name: str, tmp_path: Pat
     target, image = smooth(1, 48, 80), (smooth(1, 48, 80) + 0.1 * torch.randn(1, 3, 48, 80)).clamp(0, 1)
     for precision in ("fp32", "int8"):
         if precision == "int8":
-            prepare(model, "W8A8", Recipe("", quantizer="lsq"))
+            prepare(model, "W8A8", QuantizerConfig(quantizer="lsq"))
             calibrate(model, [smooth(1, 64, 64)])
         path = tmp_path / f"{precision}.onnx"
         exporter.write(model, path, precision, stride(model))

@@ -19,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from qdr.config import TASKS
+from qdr.models import TASKS
 from qdr.restore import pretrained
 from qdr.runtimes.session import open_session, restore
 from qdr.runtimes.verify import GATES

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from qdr.data.calibration import checked, fitted
 from qdr.errors import QdrError
+from qdr.images.calibration import checked, fitted
 from qdr.quant.prepare import freeze, quantized_layers
 from tests.networks import quantized, small_efm
 

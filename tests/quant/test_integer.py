@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qdr.methods import Recipe
 from qdr.models.efm import EFM
 from qdr.quant.affine import integer_conv2d, quantize
 from qdr.quant.layers import ActivationQuantizer, QuantConv2d
+from qdr.quant.policy import QuantizerConfig
 from qdr.quant.prepare import calibrate, prepare
 
 QUANTIZERS = ("lsq", "pact", "dorefa", "ste")
@@ -25,7 +25,7 @@ def quantized(model: nn.Module, bits: str = "W8A8", quantizer: str = "lsq") -> n
         if isinstance(module, nn.Conv2d):
             nn.init.normal_(module.weight, std=0.1)
             nn.init.normal_(module.bias, std=0.1)
-    prepare(model, bits, Recipe("", quantizer=quantizer))
+    prepare(model, bits, QuantizerConfig(quantizer=quantizer))
     calibrate(model, [torch.rand(1, 3, 32, 32) for _ in range(2)])
     return model
 

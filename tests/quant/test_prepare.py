@@ -5,18 +5,17 @@ import torch
 from torch import nn
 
 from qdr.errors import QdrError
-from qdr.methods import Recipe
 from qdr.models.blocks import QuantPoint
 from qdr.models.efm import EFM
 from qdr.models.peers.norm import BatchNorm
 from qdr.quant.layers import ActivationQuantizer, QuantConv2d
-from qdr.quant.policy import decide, describe
+from qdr.quant.policy import QuantizerConfig, decide, describe
 from qdr.quant.prepare import calibrate, prepare, thaw
 
 
 def quantized(model: nn.Module, bits: str = "W8A8") -> nn.Module:
     torch.manual_seed(1)
-    model = prepare(model, bits, Recipe("", quantizer="lsq", observer="mse"))
+    model = prepare(model, bits, QuantizerConfig(quantizer="lsq", observer="mse"))
     calibrate(model, [torch.rand(1, 3, 32, 32) for _ in range(2)])
     return model
 
@@ -79,7 +78,7 @@ def test_activations_below_eight_bits_are_unsigned_after_a_relu(efm: EFM) -> Non
 
 def test_the_grid_is_saved_with_the_weights(efm: EFM) -> None:
     state = quantized(efm, "W4A4").state_dict()
-    other = prepare(EFM((16, 32), (1, 1)), "W4A4", Recipe("", quantizer="lsq"))
+    other = prepare(EFM((16, 32), (1, 1)), "W4A4", QuantizerConfig(quantizer="lsq"))
     other.load_state_dict(state)
     assert (other.point_stem.quantizer.low, other.point_stem.quantizer.high) == (0, 15)
 
@@ -110,7 +109,7 @@ def test_an_unmodified_network_is_quantized_in_front_of_each_convolution() -> No
 
 
 def test_per_tensor_weights_share_a_scale(efm: EFM) -> None:
-    recipe = Recipe("", quantizer="lsq", granularity="tensor", weight_observer="minmax")
+    recipe = QuantizerConfig(quantizer="lsq", granularity="tensor", weight_observer="minmax")
     model = prepare(efm, "W8A8", recipe)
     calibrate(model, [torch.rand(1, 3, 32, 32)])
     conv = model.head
@@ -122,7 +121,7 @@ def test_per_tensor_weights_share_a_scale(efm: EFM) -> None:
 
 def test_the_observer_is_for_activations(efm: EFM) -> None:
     """Of the 32 weights of a 1x1 convolution a percentile would take the largest but one."""
-    prepare(efm, "W8A8", Recipe("", quantizer="lsq", observer="percentile", weight_observer="minmax"))
+    prepare(efm, "W8A8", QuantizerConfig(quantizer="lsq", observer="percentile", weight_observer="minmax"))
     calibrate(efm, [torch.rand(1, 3, 32, 32)])
     weight = efm.head.conv.weight.detach()
     nn.init.normal_(weight)
@@ -170,7 +169,7 @@ def test_batch_normalization_is_folded_before_it_is_quantized(norm: type[nn.Modu
     image = torch.rand(1, 3, 16, 16)
     with torch.no_grad():
         before = model(image)
-        prepare(model, "W8A8", Recipe("", quantizer="lsq"))
+        prepare(model, "W8A8", QuantizerConfig(quantizer="lsq"))
         assert not any(isinstance(module, norm) for module in model.modules())
         thaw(model, "float")
         assert torch.allclose(model(image), before, atol=1e-5)

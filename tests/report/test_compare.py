@@ -14,11 +14,11 @@ from hypothesis import given, settings as examples, strategies as st
 
 from qdr.cli import main
 from qdr.errors import QdrError
-from qdr.evaluate.stats import Bootstrap
-from qdr.report.compare import compare, gate, show
-from qdr.report.compare.section import Change, Comparison, Section
-from qdr.report.compare.speed import same_machine
 from qdr.rows import read_rows, write_rows
+from qdr.suite.evaluate.stats import Bootstrap
+from qdr.suite.report.compare import compare, gate, show
+from qdr.suite.report.compare.section import Change, Comparison, Section
+from qdr.suite.report.compare.speed import same_machine
 
 Edit = Callable[[dict[str, str]], bool]
 
@@ -92,7 +92,7 @@ def test_the_gate(two: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) ->
 def test_swapped_sides_give_opposite_signs(values: list[tuple[float, float]]) -> None:
     import pandas as pd
 
-    from qdr.report.compare.paired import _filled
+    from qdr.suite.report.compare.paired import _filled
 
     def frame(side: int) -> pd.DataFrame:
         return pd.DataFrame(

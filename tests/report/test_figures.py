@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from qdr import config
-from qdr.report import figures
-from qdr.report.figures.detection import detection_boxes
+from qdr.suite import config
+from qdr.suite.report import figures
+from qdr.suite.report.figures.detection import detection_boxes
 
 QUALITY = ("recovery", "before-after-lowlight", "before-after-derain", "ldg-gates", "sensitivity", "few-images")
 QUALITY += ("detection", "detection-boxes")

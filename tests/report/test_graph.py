@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from qdr import config, paths
 from qdr.errors import QdrError
 from qdr.export.qdq import Exporter
-from qdr.methods import Recipe
 from qdr.models.efm import EFM
 from qdr.quant.layers import QuantConv2d
+from qdr.quant.policy import QuantizerConfig
 from qdr.quant.prepare import calibrate, prepare
-from qdr.report.graph import tensors, write_graph
-from qdr.report.load import GRAPH, load
+from qdr.suite import config, paths
+from qdr.suite.report.graph import tensors, write_graph
+from qdr.suite.report.load import GRAPH, load
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def model() -> EFM:
     """A small quantized EFM."""
     torch.manual_seed(0)
     efm = EFM((16, 32), (1, 1)).eval()
-    prepare(efm, "W8A8", Recipe("", quantizer="lsq", observer="minmax", weight_observer="minmax"))
+    prepare(efm, "W8A8", QuantizerConfig(quantizer="lsq", observer="minmax", weight_observer="minmax"))
     calibrate(efm, [torch.rand(1, 3, 32, 32)])
     return efm
 

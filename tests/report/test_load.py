@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from qdr import config
 from qdr.cli import main
 from qdr.errors import QdrError
-from qdr.report.load import (
+from qdr.rows import read_json, read_rows, write_rows
+from qdr.suite import config
+from qdr.suite.report.load import (
     CENSUS,
     DETECTION,
     FEATURES,
@@ -23,8 +24,7 @@ from qdr.report.load import (
     TRAINING,
     load,
 )
-from qdr.report.plan import read_plan
-from qdr.rows import read_json, read_rows, write_rows
+from qdr.suite.report.plan import read_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 

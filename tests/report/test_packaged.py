@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qdr.evaluate.stats import Bootstrap
-from qdr.report.tables.packaged import packaged_table
 from qdr.rows import write_rows
+from qdr.suite.evaluate.stats import Bootstrap
+from qdr.suite.report.tables.packaged import packaged_table
 
 
 def test_means_difference_and_engines(project: Path) -> None:

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from qdr import config
-from qdr.report import figures, tables
-from qdr.report.figures.peers import front, peers_figure
-from qdr.report.peers import find_peers
-from qdr.report.quality import Quality
-from qdr.report.style import save
 from qdr.rows import read_rows, write_rows
+from qdr.suite import config
+from qdr.suite.report import figures, tables
+from qdr.suite.report.figures.peers import front, peers_figure
+from qdr.suite.report.peers import find_peers
+from qdr.suite.report.quality import Quality
+from qdr.suite.report.style import save
 
 MADE = {"nafnet": ("fp32-nafnet", "ptq-nafnet", 8.4, 20.0), "dncnn": ("fp32-dncnn", "ptq-dncnn", 6.0, 120.0)}
 

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from qdr import config, paths
-from qdr.report import tables
-from qdr.report.site import numeric, write_site
-from qdr.report.site.catalogue import SECTIONS
-from qdr.report.site.charts.front import best, front
-from qdr.report.site.claims import claims
-from qdr.report.site.parts import Given
-from qdr.report.site.sources import STAGES
-from qdr.report.tables.table import Table
 from qdr.rows import read_json, read_rows, write_json, write_rows
+from qdr.suite import config, paths
+from qdr.suite.report import tables
+from qdr.suite.report.site import numeric, write_site
+from qdr.suite.report.site.catalogue import SECTIONS
+from qdr.suite.report.site.charts.front import best, front
+from qdr.suite.report.site.claims import claims
+from qdr.suite.report.site.parts import Given
+from qdr.suite.report.site.sources import STAGES
+from qdr.suite.report.tables.table import Table
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "</script><script>alert('1')</script>\"'><img src=x onerror=alert(2)>&amp;"

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from qdr import config
-from qdr.report.site import write_site
 from qdr.rows import write_rows
+from qdr.suite import config
+from qdr.suite.report.site import write_site
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra dev)")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qdr import config
-from qdr.bench.roofline import MODES
-from qdr.report import tables
-from qdr.report.tables.table import RULE, Bold, Table
+from qdr.suite import config
+from qdr.suite.bench.roofline import MODES
+from qdr.suite.report import tables
+from qdr.suite.report.tables.table import RULE, Bold, Table
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_a_table_in_three_formats() -> None:
 
 
 def test_values_are_averaged_over_seeds_first(results: Path) -> None:
-    from qdr.report.quality import Quality, Setting
+    from qdr.suite.report.quality import Quality, Setting
 
     quality = Quality(results / "quality.csv")
     setting = Setting("qdr", "W4A4", "2")

@@ -15,12 +15,12 @@ from hypothesis import given, strategies as st
 
 from qdr.cli import main
 from qdr.errors import QdrError
-from qdr.evaluate.stats import Interval
-from qdr.report import texts
-from qdr.report.quality import Quality, Setting
-from qdr.report.texts.claims import NUMBER, finder, holds, read_claims, render
-from qdr.report.texts.quantities import QUERIES, Facts, ask
 from qdr.rows import read_rows, write_rows
+from qdr.suite.evaluate.stats import Interval
+from qdr.suite.report import texts
+from qdr.suite.report.quality import Quality, Setting
+from qdr.suite.report.texts.claims import NUMBER, finder, holds, read_claims, render
+from qdr.suite.report.texts.quantities import QUERIES, Facts, ask
 
 ROOT = Path(__file__).resolve().parents[2]
 CLAIMS = """

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from qdr import config
 from qdr.cli import main
-from qdr.report import figures, metrics, tables, texts, verify
+from qdr.suite import config
+from qdr.suite.report import figures, metrics, tables, texts, verify
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = ("smoke/quality/summary", "smoke/speed/latency")

@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from qdr.config import ModelConfig
 from qdr.export.qdq import Exporter
-from qdr.methods import Recipe
+from qdr.models.blocks import stride
 from qdr.models.peers.nafnet import NAFNet
-from qdr.models.zoo import build_model, stride
+from qdr.quant.policy import QuantizerConfig
 from qdr.quant.prepare import calibrate, prepare
+from qdr.suite.config import ModelConfig
+from qdr.suite.zoo import build_model
 
 MODEL = ModelConfig([32, 64, 96], [1, 1, 2])
 
@@ -39,7 +40,7 @@ def fp32(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def int8(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path, model = tmp_path_factory.mktemp("engines") / "int8.onnx", random_model()
-    prepare(model, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
+    prepare(model, "W8A8", QuantizerConfig(quantizer="lsq", observer="minmax"))
     calibrate(model, [torch.rand(1, 3, 64, 64)])
     Exporter().write(model, path, "efm", stride(model))
     return path

@@ -15,9 +15,8 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from qdr import paths
 from qdr.cli import main
-from qdr.provenance import has_bf16
+from qdr.machine import has_bf16
 from qdr.restore import jobs, pictures, video
 from qdr.restore.pictures import Picture, read
 from qdr.restore.restorer import Restorer
@@ -293,7 +292,7 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_model_is_opened(
     def refuse(**_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(paths.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr("qdr.files.tempfile.TemporaryFile", refuse)
     monkeypatch.setattr(Restorer, "__init__", lambda *_: pytest.fail("opened"))
     for source, target in ((folder, folder.parent / "out"), (folder / "a.png", folder.parent / "b.png")):
         assert main(["restore", str(source), str(target), "--model", str(int8)]) == 2

@@ -13,14 +13,14 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from qdr import config, paths
 from qdr.cli import main
 from qdr.errors import QdrError
-from qdr.export.engines import engine_file
 from qdr.restore import pretrained
-from qdr.restore.release import measured, release, validated
 from qdr.rows import write_json, write_rows
-from qdr.train.plan import Run, plan, run_folder, teacher
+from qdr.suite import config, paths
+from qdr.suite.export.engines import engine_file
+from qdr.suite.release import measured, release, validated
+from qdr.suite.train.plan import Run, plan, run_folder, teacher
 from tests.restore.conftest import random_model
 
 TASKS = ("lowlight", "dehaze", "derain", "denoise")

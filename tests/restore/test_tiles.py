@@ -22,7 +22,7 @@ from tests.engines import skip_where_sums_saturate
 
 PEAK = """
 import sys
-from qdr.bench.worker import peak_memory
+from qdr.suite.bench.worker import peak_memory
 from qdr.cli import main
 code = main(sys.argv[1:])
 assert "torch" not in sys.modules

@@ -7,15 +7,16 @@ import onnx
 import pytest
 import torch
 
-from qdr import config
 from qdr.export.qdq import Exporter
+from qdr.machine import has_bf16
+from qdr.models.blocks import stride
 from qdr.models.efm import EFM
-from qdr.models.zoo import build_model, stride
-from qdr.provenance import has_bf16
 from qdr.quant.policy import FLOAT, decide
 from qdr.runtimes.census import Layer, fp32_convolutions, of_tensorrt
 from qdr.runtimes.session import open_session
 from qdr.runtimes.torch_eager import TorchSession
+from qdr.suite import config
+from qdr.suite.zoo import build_model
 from tests.export.breaches import float_input
 from tests.networks import quantized
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
 
-from qdr import provenance
+from qdr import machine
 from qdr.errors import QdrError
 from qdr.export import numerics
 from qdr.export.qdq import Exporter
-from qdr.methods import Recipe
 from qdr.models.efm import EFM
+from qdr.quant.policy import QuantizerConfig
 from qdr.quant.prepare import calibrate, prepare
 from qdr.runtimes import session as sessions, verify
 from qdr.runtimes.session import Session, open_session
@@ -30,7 +30,7 @@ def int8(efm: EFM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small exported INT8 model, and a cache of the test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(verify, "_said", set())
-    prepare(efm, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
+    prepare(efm, "W8A8", QuantizerConfig(quantizer="lsq", observer="minmax"))
     calibrate(efm, [torch.rand(1, 3, 64, 64)])
     Exporter().write(efm, tmp_path / "int8.onnx", "efm", efm.stride)
     return tmp_path / "int8.onnx"
@@ -211,5 +211,5 @@ def test_an_fp32_file_is_judged_too(efm: EFM, tmp_path: Path, monkeypatch: pytes
     Exporter().write(efm, tmp_path / "fp32.onnx", "efm", efm.stride)
     assert open_session("openvino", tmp_path / "fp32.onnx").name == "openvino"
     assert verify.open_right(tmp_path / "fp32.onnx", "fp32").name == "openvino"
-    if provenance.has_bf16():
+    if machine.has_bf16():
         assert verify.verify(tmp_path / "fp32.onnx", "openvino", "bf16").right

@@ -16,7 +16,7 @@ NEVER = {  # what runs code that lies in data, and what runs data as a command
     *("eval", "exec", "compile", "__import__"),
     *("os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "tempfile.mktemp"),
 }
-LOADERS = ("SafeLoader", "CSafeLoader", "_Plain")  # _Plain: of qdr/strict.py, a SafeLoader with less
+LOADERS = ("SafeLoader", "CSafeLoader", "_Plain")  # _Plain: of qdr/suite/strict.py, a SafeLoader with less
 
 
 def files() -> list[Path]:

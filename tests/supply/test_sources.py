@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from qdr import strict
+from qdr.suite import strict
 from tests.supply.sources import ROOT, calls, files, unsafe
 
 # What opens a file of each kind, and the modules that may: the door, and those that read what this process itself wrote.
 DOORS = {
     "PIL.Image.open": {
         "qdr/restore/walk.py",
-        "qdr/data/decode.py",
-        "qdr/data/loader.py",  # after `read_image` of the same file
-        "qdr/data/degrade/camera.py",  # from memory
+        "qdr/images/decode.py",
+        "qdr/suite/data/loader.py",  # after `read_image` of the same file
+        "qdr/suite/data/degrade/camera.py",  # from memory
     },
     "tifffile.TiffFile": {"qdr/restore/deep.py"},
     "imagecodecs.png_decode": {"qdr/restore/deep.py"},
@@ -28,26 +28,26 @@ DOORS = {
         "qdr/runtimes/ort.py",  # within a net for whatever its library raises
     },
     "tarfile.open": {
-        "qdr/data/archive.py",
-        "qdr/jetson/bundle.py",
-        "qdr/report/compare/sides.py",
+        "qdr/suite/data/archive.py",
+        "qdr/suite/jetson/bundle.py",
+        "qdr/suite/report/compare/sides.py",
     },  # its writer; git's
-    "zipfile.ZipFile": {"qdr/data/archive.py"},
-    "yaml.load": {"qdr/strict.py"},
+    "zipfile.ZipFile": {"qdr/suite/data/archive.py"},
+    "yaml.load": {"qdr/suite/strict.py"},
     "yaml.safe_load": set(),
     "csv.reader": {"qdr/rows.py"},
     "csv.DictReader": set(),
     "pandas.read_csv": set(),
-    "torch.load": {"qdr/train/checkpoint.py", "qdr/metrics/perceptual.py", "qdr/convert/network.py"},
+    "torch.load": {"qdr/suite/train/checkpoint.py", "qdr/metrics/perceptual.py", "qdr/convert/network.py"},
     "safetensors.safe_open": {"qdr/models/pretrained.py"},
-    "safetensors.torch.load_file": {"qdr/train/checkpoint.py", "qdr/convert/network.py"},
-    "requests.get": {"qdr/data/download.py"},
+    "safetensors.torch.load_file": {"qdr/suite/train/checkpoint.py", "qdr/convert/network.py"},
+    "requests.get": {"qdr/suite/data/download.py"},
     "numpy.load": {
         "qdr/restore/video.py",
-        "qdr/data/wheels.py",
-        "qdr/bench/worker.py",
-        "qdr/bench/accuracy.py",
-        "qdr/bench/latency.py",
+        "qdr/suite/data/wheels.py",
+        "qdr/suite/bench/worker.py",
+        "qdr/suite/bench/accuracy.py",
+        "qdr/suite/bench/latency.py",
     },
 }
 SHORT = {"np.load": "numpy.load", "pd.read_csv": "pandas.read_csv", "Image.open": "PIL.Image.open"}

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from qdr import config, paths
 from qdr.cli import main
-from qdr.train.adopt import adopt
-from qdr.train.plan import run_folder, teacher
-from qdr.train.run import make
+from qdr.suite import config, paths
+from qdr.suite.train.adopt import adopt
+from qdr.suite.train.plan import run_folder, teacher
+from qdr.suite.train.run import make
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_an_adopted_model_is_not_trained_again(
     assert "derain-fp32-FP32-all-s0: adopted" in capsys.readouterr().out
     record = json.loads((run_folder(teacher("derain", "fp32")) / "run.json").read_text())
     assert record["adopted"] == {"device": "a card", "torch": "1.0"}
-    monkeypatch.setattr("qdr.train.run.train_model", None)  # would be called to train
+    monkeypatch.setattr("qdr.suite.train.run.train_model", None)  # would be called to train
     make(settings, teacher("derain", "fp32"))
     assert (run_folder(teacher("derain", "fp32")) / "model.safetensors").read_bytes() == theirs
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qdr.data.loader import PairSet
-from qdr.train.run import _calibration
+from qdr.suite.data.loader import PairSet
+from qdr.suite.train.run import _calibration
 
 
 def shown(sides: list[tuple[int, int]]) -> PairSet:

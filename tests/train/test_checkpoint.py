@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from torch import nn
 
 from qdr.errors import QdrError
-from qdr.train.checkpoint import Progress, alone, read_state
+from qdr.suite.train.checkpoint import Progress, alone, read_state
 
 
 def layer(seed: int = 0) -> nn.Module:

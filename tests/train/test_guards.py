@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from qdr import config, paths
-from qdr.data.loader import PairSet
 from qdr.errors import QdrError
 from qdr.models.efm import EFM
-from qdr.train.checkpoint import read_state
-from qdr.train.guards import LIMIT, Guard, collapsed, dead_channels, finite, first_nonfinite, scales
-from qdr.train.plan import Run, run_folder
-from qdr.train.run import make
+from qdr.suite import config, paths
+from qdr.suite.data.loader import PairSet
+from qdr.suite.train.checkpoint import read_state
+from qdr.suite.train.guards import LIMIT, Guard, collapsed, dead_channels, finite, first_nonfinite, scales
+from qdr.suite.train.plan import Run, run_folder
+from qdr.suite.train.run import make
 from tests.networks import quantized
 
 FP32 = Run("derain", "fp32", "FP32", "all", 0)

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from qdr import config, paths
-from qdr.train.checkpoint import read_state
-from qdr.train.plan import Run, run_folder
-from qdr.train.run import make
+from qdr.suite import config, paths
+from qdr.suite.train.checkpoint import read_state
+from qdr.suite.train.plan import Run, run_folder
+from qdr.suite.train.run import make
 
 STEPS, SAVE, KILLS = 400, 10, 10
 FP32 = Run("derain", "fp32", "FP32", "all", 0)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from qdr import config, paths
 from qdr.errors import QdrError
-from qdr.train import loop
-from qdr.train.checkpoint import load_weights, read_state
-from qdr.train.plan import Run, plan, run_folder, teacher
-from qdr.train.run import load_model, make
+from qdr.suite import config, paths
+from qdr.suite.train import loop
+from qdr.suite.train.checkpoint import load_weights, read_state
+from qdr.suite.train.plan import Run, plan, run_folder, teacher
+from qdr.suite.train.run import load_model, make
 
 FP32 = Run("derain", "fp32", "FP32", "all", 0)
 QDR = Run("derain", "qdr", "W8A8", "2", 0)

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from qdr.models.efm import EFM
-from qdr.train.muon import COEFFICIENTS, ITERATIONS, is_matrix, orthogonal
-from qdr.train.optim import make_optimizer
+from qdr.suite.train.muon import COEFFICIENTS, ITERATIONS, is_matrix, orthogonal
+from qdr.suite.train.optim import make_optimizer
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(32, 288), (96, 864), (64, 64)])

@@ -5,11 +5,12 @@ import torch
 from hypothesis import given, strategies as st
 
 from qdr.distill.balancers import balancer
-from qdr.methods import Recipe
 from qdr.models.efm import EFM
+from qdr.quant.policy import QuantizerConfig
 from qdr.quant.prepare import calibrate, prepare
-from qdr.train.objective import Objective
-from qdr.train.optim import learning_rate, make_optimizer, set_learning_rate
+from qdr.suite.methods import Recipe
+from qdr.suite.train.objective import Objective
+from qdr.suite.train.optim import learning_rate, make_optimizer, set_learning_rate
 
 
 @given(st.integers(2, 500), st.integers(0, 50))
@@ -22,7 +23,7 @@ def test_schedule_rises_then_falls(steps: int, warmup: int) -> None:
 
 
 def test_each_parameter_is_in_one_group_with_its_own_rate(efm: EFM) -> None:
-    prepare(efm, "W8A8", Recipe("", quantizer="lsq", observer="minmax"))
+    prepare(efm, "W8A8", QuantizerConfig(quantizer="lsq", observer="minmax"))
     calibrate(efm, [torch.rand(1, 3, 16, 16)])
     optimizer = make_optimizer(efm, balancer("lmr", 2, 1.0, 1), 1e-3, 1e-4, 1e-2, 1e-1)
     members = [id(p) for group in optimizer.param_groups for p in group["params"]]
@@ -35,7 +36,7 @@ def test_each_parameter_is_in_one_group_with_its_own_rate(efm: EFM) -> None:
 @pytest.mark.parametrize("bits", ["W8A8", "W4A4"])
 def test_steps_move_at_their_rate_however_small_their_gradients(efm: EFM, bits: str) -> None:
     """An AdamW step moves a parameter by its learning rate, unless its gradient is not above eps."""
-    prepare(efm, bits, Recipe("", quantizer="lsq", observer="minmax"))
+    prepare(efm, bits, QuantizerConfig(quantizer="lsq", observer="minmax"))
     calibrate(efm, [torch.rand(1, 3, 16, 16)])
     optimizer = make_optimizer(efm, balancer("fixed", 1, 1.0, 1), 1e-3, 0.0, 1e-2, 1e-1)
     scales = [p for name, p in efm.named_parameters() if name.endswith("log_scale")]
@@ -51,7 +52,7 @@ def test_steps_move_at_their_rate_however_small_their_gradients(efm: EFM, bits: 
 def test_offsets_have_a_rate_of_their_own_and_regressors_that_of_weights(efm: EFM) -> None:
     recipe = Recipe("", quantizer="lsqplus", places=["bottleneck"], balance="lmr", weight=1.0)
     objective = Objective(recipe, efm, EFM((16, 48), (1, 1)), 5)
-    prepare(efm, "W8A8", recipe)
+    prepare(efm, "W8A8", recipe.quantization)
     calibrate(efm, [torch.rand(1, 3, 16, 16)])
     groups = make_optimizer(efm, objective, 1e-3, 1e-4, 1e-2, 1e-1, lr_offsets=2e-2).param_groups
     rates = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}

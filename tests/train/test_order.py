@@ -6,7 +6,7 @@ import math
 
 from hypothesis import given, strategies as st
 
-from qdr.train.order import chains, makespan
+from qdr.suite.train.order import chains, makespan
 
 
 @st.composite

@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from qdr import config, paths
 from qdr.errors import QdrError
-from qdr.train.plan import Run, plan, run_folder
-from qdr.train.pool import make_tasks
+from qdr.suite import config, paths
+from qdr.suite.train.plan import Run, plan, run_folder
+from qdr.suite.train.pool import make_tasks
 
 COMMAND = [sys.executable, "-m", "qdr.cli", "train"]
 BLOCKS = {

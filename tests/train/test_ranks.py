@@ -15,11 +15,12 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
-from qdr import config, paths, ranks
-from qdr.data.loader import PairSet
+from qdr import ranks
 from qdr.errors import QdrError
-from qdr.train.plan import Run, run_folder
-from qdr.train.run import make
+from qdr.suite import config, paths
+from qdr.suite.data.loader import PairSet
+from qdr.suite.train.plan import Run, run_folder
+from qdr.suite.train.run import make
 
 FP32 = Run("derain", "fp32", "FP32", "all", 0)
 STEPS = 24

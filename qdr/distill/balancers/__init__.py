@@ -1,17 +1,27 @@
-"""How several losses become one step: a balancer per file, found by its name.
-
-A file `<name>.py` defines `Balance`, a subclass of `Balancer`. `methods.yaml` names it in `balance:`.
-"""
+"""How several losses become one step: a balancer per file, listed here; a file defines `Balance`, a `Balancer`."""
 
 from __future__ import annotations
 
-from qdr import registry
-from qdr.distill.balancers._base import Balancer, Log
+from qdr.distill.balancers import dwa, fixed, gradnorm, lmr, pcgrad, uncertainty
+from qdr.distill.balancers.base import Balancer, Log
+from qdr.errors import check_choice
 
-__all__ = ["Balancer", "Log", "balancer"]
+__all__ = ["BALANCERS", "Balancer", "Log", "balancer"]
+
+BALANCERS: dict[str, type[Balancer]] = {
+    "dwa": dwa.Balance,
+    "fixed": fixed.Balance,
+    "gradnorm": gradnorm.Balance,
+    "lmr": lmr.Balance,
+    "pcgrad": pcgrad.Balance,
+    "uncertainty": uncertainty.Balance,
+}
 
 
 def balancer(name: str, terms: int, weight: float, every: int) -> Balancer:
-    """The balancer of a name for `terms` losses; see `Balancer` for the rest."""
-    made: Balancer = registry.part(__name__, "balancer", name).Balance(terms, weight, every)
-    return made
+    """The balancer of a name for `terms` losses; see `Balancer` for the rest.
+
+    Raises:
+        QdrError: on an unknown name.
+    """
+    return BALANCERS[check_choice("balancer", name, BALANCERS)](terms, weight, every)

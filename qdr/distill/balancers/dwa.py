@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from qdr.distill.balancers._base import Balancer, Pulls
+from qdr.distill.balancers.base import Balancer, Pulls
 
 TEMPERATURE = 2.0
 

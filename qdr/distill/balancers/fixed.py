@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from qdr.distill.balancers._base import Balancer
+from qdr.distill.balancers.base import Balancer
 
 
 class Balance(Balancer):

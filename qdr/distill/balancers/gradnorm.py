@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from qdr.distill.balancers._base import Balancer, Pulls
+from qdr.distill.balancers.base import Balancer, Pulls
 
 ALPHA = 0.5
 

@@ -28,7 +28,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from qdr.distill.balancers._base import Balancer, Pulls
+from qdr.distill.balancers.base import Balancer, Pulls
 from qdr.errors import QdrError
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from qdr import ranks
-from qdr.distill.balancers._base import Balancer
+from qdr.distill.balancers.base import Balancer
 
 
 class Balance(Balancer):

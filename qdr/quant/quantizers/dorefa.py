@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from qdr.quant.affine import quantize
-from qdr.quant.quantizers._base import Quantizer, pass_through
+from qdr.quant.quantizers.base import Quantizer, pass_through
 from qdr.quant.quantizers.ste import StraightThrough
 
 

@@ -12,7 +12,8 @@ and which only TensorRT reports. It also spares the divisions, since dx_hat/dt =
 
 Left out: the paper's factor 1 / sqrt(n * high) on this gradient (section 2.2). It balances the size of a scale's update
 against the weights' under SGD. AdamW divides by the gradient's own size, so that the factor would change nothing but for
-pushing gradients below AdamW's eps, where a scale hardly moves at all (`qdr.train.optim` sets eps and the learning rate).
+pushing gradients below AdamW's eps, where a scale hardly moves at all (`qdr.suite.train.optim` sets eps and the learning
+rate).
 
 torch's learnable fake-quantize operators do the same for plain s, with a fixed zero point and in FP32 only.
 """
@@ -24,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qdr.quant.quantizers._base import Quantizer
+from qdr.quant.quantizers.base import Quantizer
 
 
 class _LSQ(torch.autograd.Function):

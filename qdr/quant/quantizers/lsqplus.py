@@ -17,7 +17,7 @@ import torch
 from torch import Size, Tensor, nn
 
 from qdr.quant.affine import quantize
-from qdr.quant.quantizers._base import Quantizer
+from qdr.quant.quantizers.base import Quantizer
 from qdr.quant.quantizers.lsq import LSQ, fake_quantize
 
 _ENDS = tuple(i / 12 for i in range(13))  # fractions of the least and the largest value that a range may end at

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from qdr.quant.quantizers._base import Quantizer, pass_through
+from qdr.quant.quantizers.base import Quantizer, pass_through
 
 
 class StraightThrough(Quantizer):

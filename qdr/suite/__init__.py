@@ -1,0 +1,1 @@
+"""The benchmark: its settings, data, trainings, measurements and report, on the library's names."""

@@ -1,0 +1,201 @@
+"""Degradations of whole batches on the device that trains, drawn anew for every step: one for each task.
+
+Made for restoring real photographs, not for one test set: strong and mild degradations are mixed, a share `CLEAN` of the
+images is left as it is, so that a network learns what not to touch, and a share passes through JPEG as cameras and phones
+store it. The result has the 256 levels of an 8-bit file.
+
+Each function takes a generator (on the device), clean images [n, 3, h, w] in [0, 1] and the truth map [n, 1, h, w] in
+[0, 1] of the prepared pair (`qdr.suite.data.degrade`), of which only haze makes use, and returns images of the same shape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+CLEAN = 0.08  # share of images that are not degraded
+Degradation = Callable[[Generator, Tensor, Tensor], Tensor]
+
+
+def noise(rng: Generator, clean: Tensor, _: Tensor) -> Tensor:
+    """Half of the images: white Gaussian noise of up to 50 levels. The others: noise as a camera stores it, of up to 16
+    levels, growing with brightness, smeared by demosaicking over neighbours and channels, compressed.
+
+    Source of the model: Guo et al. 2019, CBDNet (arXiv 1807.04686); compare `qdr.suite.data.degrade.camera`.
+    """
+    n = len(clean)
+    white, camera = _uniform(rng, n, 0, 50 / 255), _uniform(rng, n, 0, 16 / 255)
+    raw = _normal(rng, clean)
+    common = _uniform(rng, n, 0.3, 0.9)
+    shared = common.sqrt() * _normal(rng, clean[:, :1]) + (1 - common).sqrt() * _normal(rng, clean)
+    smeared = _smeared(shared, _uniform(rng, n, 0.35, 1.0))
+    grown = camera * (0.4 + 0.6 * clean.mean(dim=1, keepdim=True)).sqrt()
+    stored = compressed(rng, clean + grown * smeared, share=0.7, quality=(75, 99))
+    return _levels(torch.where(_chosen(rng, n, 0.5), clean + white * raw, stored))
+
+
+def rain(rng: Generator, clean: Tensor, _: Tensor) -> Tensor:
+    """Streaks of one direction or two, added and clipped, from single drops to a curtain, with a veil on some images.
+
+    A layer is noise blurred along the direction of fall whose brightest part is kept: white noise above a quantile, which
+    gives the dense, irregular streaks of Rain100H's generator (Yang et al. 2017, arXiv 1609.07769), or sparse drops. Angle,
+    length, width, density and brightness cover those of 18 training pairs of that generator.
+    """
+    n = len(clean)
+    angle = 35 * math.pi / 180 * _normal(rng, clean[:, :1, :1, :1]).clamp(-2, 2) / 2
+    total = streaks(rng, clean, angle)
+    second = streaks(rng, clean, angle + _uniform(rng, n, -0.5, 0.5))
+    total = total + second * _chosen(rng, n, 0.3)
+    veil = _uniform(rng, n, 0, 0.15) * _chosen(rng, n, 0.3)
+    rainy = (clean + total).clamp(max=1) * (1 - veil) + veil * _uniform(rng, n, 0.6, 1.0)
+    return _mostly(rng, compressed(rng, rainy, share=0.25, quality=(80, 99)), clean)
+
+
+def streaks(rng: Generator, clean: Tensor, angle: Tensor) -> Tensor:
+    """One layer of rain, [n, 1, h, w], 0 where no drop falls; `angle` [n, 1, 1, 1] from the vertical, radians."""
+    n, _, height, width = clean.shape
+    length, thickness = _uniform(rng, n, 10, 75), _uniform(rng, n, 0.35, 1.3)
+    y = torch.fft.fftfreq(height, 1 / height, device=clean.device).reshape(1, 1, -1, 1)
+    x = torch.fft.fftfreq(width, 1 / width, device=clean.device).reshape(1, 1, 1, -1)
+    along, across = y * angle.cos() + x * angle.sin(), x * angle.cos() - y * angle.sin()
+    kernel = ((length / 2 - along.abs() + 0.5).clamp(0, 1)) * torch.exp(-0.5 * (across / thickness) ** 2)
+    seed = _normal(rng, clean[:, :1])
+    sparse = (torch.rand(seed.shape, generator=rng, device=seed.device) < _uniform(rng, n, 0.0005, 0.02)) * seed.abs()
+    seed = torch.where(_chosen(rng, n, 0.35), sparse, seed)
+    fallen = _convolve(seed, kernel)
+    flat = fallen.flatten(1)
+    spread = flat.std(dim=1).reshape(-1, 1, 1, 1) + 1e-6
+    z = (fallen - flat.mean(dim=1).reshape(-1, 1, 1, 1)) / spread
+    dense = _chosen(rng, n, 0.6)
+    floor = torch.where(dense, _uniform(rng, n, -1.8, 0.0), _uniform(rng, n, 0.0, 2.0))
+    slope = torch.where(dense, _uniform(rng, n, 0.05, 0.25), _uniform(rng, n, 0.1, 0.5))
+    return (slope * (z - floor)).clamp(0, 0.9)
+
+
+def haze(rng: Generator, clean: Tensor, truth: Tensor) -> Tensor:
+    """I = J t + A (1 - t) with the prepared pair's depth, any density from none to thick, any airlight.
+
+    The truth map is 1 - exp(-beta d), so that (1 - truth)^k = exp(-k beta d). See `qdr.suite.data.degrade.haze`.
+    """
+    n = len(clean)
+    t = (1 - truth).clamp(min=1 / 255) ** _uniform(rng, n, 0.1, 1.6)
+    airlight = (_uniform(rng, n, 0.6, 1.0) + 0.025 * _normal(rng, clean[:, :, :1, :1])).clamp(0, 1)
+    hazy = clean * t + airlight * (1 - t)
+    hazy = hazy + _uniform(rng, n, 0, 3 / 255) * _normal(rng, clean)
+    return _mostly(rng, compressed(rng, hazy, share=0.3, quality=(75, 99)), clean)
+
+
+def low_light(rng: Generator, clean: Tensor, _: Tensor) -> Tensor:
+    """Exposures of 1.5 to 50 % in linear light, a colour cast, shot and read noise, part of it smeared, another tone curve.
+
+    Source of the sensor's model: Wei et al. 2020 (arXiv 2003.12751); compare `qdr.suite.data.degrade.lowlight`.
+    """
+    n = len(clean)
+    exposure = torch.exp(_uniform(rng, n, math.log(0.015), math.log(0.5)))
+    balance = torch.exp(0.08 * _normal(rng, clean[:, :, :1, :1]))
+    linear = torch.where(clean <= 0.04045, clean / 12.92, ((clean + 0.055) / 1.055) ** 2.4)
+    signal = linear * exposure * balance
+    well, read = torch.exp(_uniform(rng, n, math.log(1000), math.log(20000))), _uniform(rng, n, 0.5, 4)
+    grain = _normal(rng, clean)
+    smeared = _smeared(grain, _uniform(rng, n, 0.4, 1.2))
+    grain = torch.where(_chosen(rng, n, 0.5), smeared, grain)
+    signal = (signal + grain * (signal / well + (read / well) ** 2).sqrt()).clamp(0, 1)
+    encoded = torch.where(signal <= 0.0031308, signal * 12.92, 1.055 * signal.clamp(min=1e-8) ** (1 / 2.4) - 0.055)
+    bent = encoded.clamp(min=1e-6) ** _uniform(rng, n, 0.9, 1.25)
+    return _mostly(rng, compressed(rng, bent, share=0.3, quality=(80, 99)), clean)
+
+
+BATCHED: dict[str, Degradation] = {"noise": noise, "rain": rain, "haze": haze, "low-light": low_light}
+
+
+def blur(images: Tensor, width: Tensor) -> Tensor:
+    """Gaussian blur of each image, [n, c, h, w], by its own standard deviation [n, 1, 1, 1] in pixels, up to about 1.3."""
+    n, channels = images.shape[:2]
+    taps = torch.exp(-0.5 * (torch.arange(-3, 4, device=images.device).reshape(1, 1, 1, -1) / width) ** 2)
+    taps = (taps / taps.sum(dim=3, keepdim=True)).repeat_interleave(channels, 0)
+    flat = F.pad(images.reshape(1, n * channels, *images.shape[2:]), (3, 3, 3, 3), mode="reflect")
+    flat = F.conv2d(flat, taps, groups=n * channels)
+    return F.conv2d(flat, taps.transpose(2, 3), groups=n * channels).reshape(images.shape)
+
+
+_LUMA = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+_CHROMA = ((17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99))  # the rest of the 8x8 table is 99
+
+
+def compressed(rng: Generator, images: Tensor, share: float, quality: tuple[int, int]) -> Tensor:
+    """A share of the images as a JPEG file of a random quality gives them back; height and width multiples of 8."""
+    n = len(images)
+    chosen = _uniform(rng, n, *quality).round()
+    return torch.where(_chosen(rng, n, share), jpeg(images, chosen), images)
+
+
+def jpeg(images: Tensor, quality: Tensor) -> Tensor:
+    """JPEG without chroma subsampling (ITU-T T.81, the example tables of its annex K, scaled as libjpeg does): 8x8 blocks,
+    cosine transform, coefficients rounded to the table's steps. [n, 3, h, w] in [0, 1], `quality` [n, 1, 1, 1] in 50 to 100.
+    """
+    device = images.device
+    grid = torch.arange(8, device=device, dtype=torch.float32)
+    cosine = torch.cos((2 * grid[None] + 1) * grid[:, None] * math.pi / 16) / 2
+    cosine[0] /= math.sqrt(2)
+    chroma = torch.full((8, 8), 99.0, device=device)
+    chroma[:4, :4] = torch.tensor(_CHROMA, dtype=torch.float32, device=device)
+    luma = torch.tensor(_LUMA, dtype=torch.float32, device=device)
+    tables = torch.stack([luma, chroma, chroma])[None]
+    factor = (2 - quality / 50).reshape(-1, 1, 1, 1)
+    steps = (tables * factor + 0.5).floor().clamp(1, 255)[:, :, None, None]
+    forward = images.new_tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+    back = images.new_tensor([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]])
+    levels = _levels(images) * 255
+    n, _, height, width = images.shape
+    shifted = torch.einsum("dc,nchw->ndhw", forward, levels).round() - images.new_tensor([128, 0, 0]).reshape(1, 3, 1, 1)
+    blocks = shifted.reshape(n, 3, height // 8, 8, width // 8, 8).transpose(3, 4)
+    coefficients = (cosine @ blocks @ cosine.T / steps).round() * steps
+    planes = (cosine.T @ coefficients @ cosine).transpose(3, 4).reshape(images.shape)
+    planes = planes + images.new_tensor([128, 0, 0]).reshape(1, 3, 1, 1)
+    return _levels(torch.einsum("dc,nchw->ndhw", back, planes.round()) / 255)
+
+
+def _smeared(noise: Tensor, width: Tensor) -> Tensor:
+    """Noise that neighbours share, of unit variance in each image."""
+    blurred = blur(noise, width)
+    return blurred / blurred.std(dim=(1, 2, 3), keepdim=True)
+
+
+def _mostly(rng: Generator, degraded: Tensor, clean: Tensor) -> Tensor:
+    return _levels(torch.where(_chosen(rng, len(clean), CLEAN), clean, degraded))
+
+
+def _levels(images: Tensor) -> Tensor:
+    return (images.clamp(0, 1) * 255).round() / 255
+
+
+def _uniform(rng: Generator, n: int, low: float, high: float) -> Tensor:
+    return low + (high - low) * torch.rand((n, 1, 1, 1), generator=rng, device=rng.device)
+
+
+def _normal(rng: Generator, like: Tensor) -> Tensor:
+    return torch.randn(like.shape, generator=rng, device=rng.device)
+
+
+def _chosen(rng: Generator, n: int, share: float) -> Tensor:
+    return torch.rand((n, 1, 1, 1), generator=rng, device=rng.device) < share
+
+
+def _convolve(field: Tensor, kernel: Tensor) -> Tensor:
+    """Periodic convolution; the kernel's centre is its first element."""
+    product = torch.fft.rfft2(field) * torch.fft.rfft2(kernel)
+    convolved: Tensor = torch.fft.irfft2(product, s=field.shape[-2:])
+    return convolved

@@ -1,0 +1,1 @@
+"""Exported files of the runs of a profile."""

@@ -1,0 +1,221 @@
+"""The quality tables: every task and method, the ablation, and few bits.
+
+Each states the paired difference to a reference with its interval. A best value is set in bold only where its paired
+interval against every other integer method of the task excludes zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qdr.errors import QdrError
+from qdr.metrics.recovery import psnr_ratio
+from qdr.suite.config import BITS, SCENES
+from qdr.suite.evaluate.stats import Bootstrap, Interval
+from qdr.suite.report.quality import (
+    FP32,
+    INPUT,
+    PHOTOS,
+    REAL,
+    Quality,
+    Setting,
+    Values,
+    label,
+    plain_qat,
+    seeds,
+    set_label,
+    span,
+    teacher,
+)
+from qdr.suite.report.tables.table import RULE, Bold, Table
+
+QUANTIZED = tuple(bits for bits in BITS if bits != "FP32")
+KINDS = {
+    PHOTOS: "real photographs, never seen in training, with synthetic degradation",
+    REAL: "real pairs of public test sets (cbsd68: clean photographs with white noise of sigma 25)",
+    SCENES: "held-out procedural scenes",
+}
+BOLD = "Bold: the best integer method of its task, where its paired interval against every other one excludes zero."
+RECOVERY = (
+    "PSNR ratio: P / P_fp32. Gain recovery: (P - P_input) / (P_fp32 - P_input); a model that does nothing keeps 0. FP32 is "
+    "the model that the method starts from, and Δ is to plain QAT of that model."
+)
+PARTS = (
+    "- DFD: distillation at every level, decoder included, instead of at the bottleneck alone. - LMR: fixed weight. "
+    "- LDG: the EFM without gates, quantized with its own FP32 teacher. "
+    "Each teacher has one seed: what - LDG changes is not separated from what another seed would."
+)
+ENDS = (
+    "WxAy: x-bit weights, y-bit activations; below 8 bits the image, the first and the last layer keep 8, in W7A8 no weight "
+    "does, so that no processor's integer products overflow."
+)
+FAKE = "No engine here executes activations of fewer than 8 bits: they are measured by fake quantization and named so."
+
+
+@dataclass(frozen=True)
+class View:
+    """The rows of one task and split, and how intervals are taken."""
+
+    quality: Quality
+    task: str
+    split: str
+    stats: Bootstrap
+
+    def values(self, setting: Setting, metric: str = "psnr") -> Values:
+        """One value per image."""
+        return self.quality.values(self.task, self.split, metric, setting)
+
+    def start(self, setting: Setting) -> list[str]:
+        """Task, method, bits and engine."""
+        where = set_label(self.task, self.split)
+        if setting == INPUT:
+            return [where, label("input"), "—", "—"]
+        return [where, label(setting.method), setting.bits, self.quality.engine(self.task, setting)]
+
+    def means(self, setting: Setting) -> list[str]:
+        """Mean PSNR and SSIM.
+
+        Raises:
+            QdrError: when one was not measured.
+        """
+        found = {metric: self.values(setting, metric) for metric in ("psnr", "ssim")}
+        if lacking := [metric for metric, values in found.items() if not len(values)]:
+            what = f"{lacking[0]} of {setting.method} {setting.bits}, {setting.images} images"
+            raise QdrError(f"quality.csv has no {what}, on {self.split} of task {self.task!r}: run `dvc repro`")
+        return [f"{found['psnr'].mean():.2f}", f"{found['ssim'].mean():.4f}"]
+
+    def recovery(self, setting: Setting) -> str:
+        """Gain recovery against its own FP32 model, with its interval; 0 and 1 by definition for the input and that one."""
+        if setting == INPUT:
+            return "0"
+        reference = teacher(setting.method)
+        if setting == reference:
+            return "1"
+        return show(self.stats.gain_recovery(self.values(setting), self.values(reference), self.values(INPUT)), 3)
+
+    def against(self, setting: Setting, reference: Setting) -> str:
+        """Paired PSNR difference to a reference, with its interval."""
+        base = self.values(reference)
+        if setting == reference or not len(base):
+            return "—"
+        interval = self.stats.difference(self.values(setting), base)
+        return show(interval, 3, sign=True) + ("" if interval.significant else " n.s.")
+
+    def best(self, listed: list[Setting]) -> Setting | None:
+        """The setting that is significantly ahead of all others, if there is one."""
+        top = max(listed, key=lambda setting: float(self.values(setting).mean()), default=None)
+        if top is None:
+            return None
+        rivals = [setting for setting in listed if setting != top]
+        ahead = all(self.stats.difference(self.values(top), self.values(rival)).significant for rival in rivals)
+        return top if ahead else None
+
+
+def main_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
+    """Test sets of a kind x methods at FP32 and W8A8."""
+    header = ["Task", "Method", "Bits", "Engine", "PSNR (dB)", "SSIM", "PSNR ratio", "Gain recovery", "Δ PSNR to QAT (dB)"]
+    rows: list[list[str]] = []
+    for task, split in quality.sets(kind):
+        view = View(quality, task, split, stats)
+        listed = [s for s in quality.settings(task, ("FP32", "W8A8")) if s.images == "all" and "-no-" not in s.method]
+        best = view.best([s for s in listed if s.bits == "W8A8"])
+        rows += [RULE] if rows else []
+        for setting in listed:
+            psnr, ssim = view.means(setting)
+            own = FP32 if setting == INPUT else teacher(setting.method)
+            ratio = psnr_ratio(float(view.values(setting).mean()), float(view.values(own).mean()))
+            last = view.against(setting, plain_qat(setting)) if setting.bits == "W8A8" else "—"
+            psnr = Bold(psnr) if setting == best else psnr
+            rows.append([*view.start(setting), psnr, ssim, f"{100 * ratio:.1f} %", view.recovery(setting), last])
+    name = "main-scenes" if kind == SCENES else "main"
+    return Table(name, _caption("Restoration quality", quality, kind, stats), header, rows, [BOLD, RECOVERY])
+
+
+def summary_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
+    """A line per test set, for the README: PSNR of the main methods and what QDR's INT8 engine keeps."""
+    shown = [INPUT, FP32, Setting("fp32-tuned", "FP32"), *(Setting(method, "W8A8") for method in ("ptq", "qat", "qdr"))]
+    header = ["Task", *(label(s.method) + (" INT8" if s.bits == "W8A8" else "") for s in shown), "QDR gain recovery"]
+    rows = []
+    for task, split in quality.sets(kind):
+        view = View(quality, task, split, stats)
+        rows.append([set_label(task, split), *(view.means(s)[0] for s in shown), view.recovery(Setting("qdr", "W8A8"))])
+    notes = [note for where in quality.sets(kind) if (note := _habit(quality, *where, shown))]
+    return Table("summary", _caption("PSNR (dB)", quality, kind, stats), header, rows, notes)
+
+
+def _habit(quality: Quality, task: str, split: str, shown: list[Setting]) -> str | None:
+    """The same models under the protocol that the field uses for this set."""
+    name = quality.habit(task, split)
+    if name is None:
+        return None
+    means = ", ".join(f"{label(s.method)} {quality.values(task, split, 'psnr', s, name).mean():.2f}" for s in shown)
+    return f"{set_label(task, split)} in {name}, as the field prints it: {means} dB."
+
+
+def ablation_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
+    """QDR and what each part contributes, at W8A8."""
+    header = ["Task", "Method", "Bits", "Engine", "PSNR (dB)", "SSIM", "Gain recovery", "Δ PSNR to QDR (dB)"]
+    reference = Setting("qdr", "W8A8")
+    rows: list[list[str]] = []
+    for task, split in quality.sets(kind):
+        view = View(quality, task, split, stats)
+        parts = [s for s in quality.settings(task, ("FP32", "W8A8")) if "-no-" in s.method]
+        rows += [RULE] if rows and parts else []
+        for setting in [Setting("qat", "W8A8"), reference, *parts] if parts else []:
+            last = view.against(setting, reference) if setting.bits == "W8A8" else "—"
+            rows.append([*view.start(setting), *view.means(setting), view.recovery(setting), last])
+    return Table("ablation", _caption("Ablation", quality, kind, stats), header, rows, [PARTS])
+
+
+def low_bit_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
+    """Fewer than 8 bits, and few training images."""
+    header = [
+        "Task",
+        "Method",
+        "Bits",
+        "Engine",
+        "Training images",
+        "Seeds",
+        "PSNR (dB)",
+        "Gain recovery",
+        "Δ PSNR to QAT (dB)",
+    ]
+    rows: list[list[str]] = []
+    for task, split in quality.sets(kind):
+        view = View(quality, task, split, stats)
+        listed = [s for s in quality.settings(task, QUANTIZED) if s.bits != "W8A8" or s.images != "all"]
+        rows += [RULE] if rows and listed else []
+        for setting in listed:
+            seeds = quality.seeds(task, split, "psnr", setting)
+            spread = f" ± {(seeds.max() - seeds.min()) / 2:.2f}" if len(seeds) > 1 else ""
+            last = view.against(setting, plain_qat(setting))
+            cells = [*view.start(setting), setting.images, str(len(seeds)), view.means(setting)[0] + spread]
+            rows.append([*cells, view.recovery(setting), last])
+    notes = [ENDS, FAKE, "± is half the range over seeds."]
+    name = "low-bit-scenes" if kind == SCENES else "low-bit"
+    return Table(name, _caption("Few bits, few images", quality, kind, stats), header, rows, notes)
+
+
+def show(interval: Interval, digits: int, sign: bool = False) -> str:
+    """Text of an interval.
+
+    >>> show(Interval(0.5, 0.25, 0.75), 2, sign=True)
+    '+0.50 [+0.25, +0.75]'
+    """
+    plus = "+" if sign else ""
+    a, b, c = (f"{value:{plus}.{digits}f}" for value in (interval.estimate, interval.low, interval.high))
+    return f"{a} [{b}, {c}]"
+
+
+def _caption(title: str, quality: Quality, kind: str, stats: Bootstrap) -> str:
+    sets = quality.sets(kind)
+    frame = quality.frame[quality.frame["split"].isin([split for _, split in sets])]
+    what = KINDS[PHOTOS if all(split == PHOTOS for _, split in sets) else kind]
+    count = span(int(images) for images in frame.groupby(["task", "split"])["image"].nunique())
+    protocols, profiles = "/".join(sorted(set(frame["protocol"]))), "/".join(sorted(set(frame["profile"])))
+    interval = f"{100 * stats.confidence:.0f} % paired bootstrap interval over images ({stats.resamples} resamples)"
+    unit = "task" if len(sets) == len(quality.tasks) else "test set"
+    return (
+        f"{title}: {what}, {count} images per {unit}, {seeds(frame)}, protocol {protocols}, profile {profiles}; "
+        f"brackets: {interval}; n.s.: not significant."
+    )

@@ -1,0 +1,213 @@
+"""Make one model: an FP32 teacher, or a method applied to one.
+
+A method starts from its FP32 teacher's weights, is calibrated, and then trained with fake quantization; PTQ stops after
+calibration. FP32 "tuned as long" goes on from the teacher for as many steps: the honest ceiling.
+
+Finished models are kept in a store under a fingerprint of everything that determines them: code, configuration, data,
+teacher, versions. Its folder is a copy out of the store, so that one more method, an interrupted stage or another profile
+trains only what was never trained before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from contextlib import nullcontext
+from functools import cache, lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import qdr
+from qdr import files, ranks
+from qdr.images.calibration import GRAIN, checked
+from qdr.images.tensor import to_tensor
+from qdr.quant.policy import describe
+from qdr.quant.prepare import calibrate, link, prepare, thaw
+from qdr.seed import derive, seed_everything
+from qdr.suite import paths
+from qdr.suite.config import Config
+from qdr.suite.data.loader import PairSet
+from qdr.suite.data.online import OnlineSet
+from qdr.suite.train.checkpoint import Progress, alone, load_weights, save_run
+from qdr.suite.train.display import Show, nowhere
+from qdr.suite.train.loop import fit, use_bf16, validate
+from qdr.suite.train.objective import Objective
+from qdr.suite.train.optim import make_optimizer
+from qdr.suite.train.plan import Run, run_folder, teacher
+from qdr.suite.zoo import build_model
+
+CALIBRATION_SIDE = 128
+CODE = (
+    "models",
+    "quant",
+    "distill",
+    "suite/zoo.py",
+    "suite/train",
+    "suite/data/loader.py",
+    "suite/data/online.py",
+    "suite/data/degrade/batched.py",
+    "ranks.py",
+    "seed.py",
+)  # what decides a model's bits
+Model = tuple[nn.Module, list[dict[str, Any]]]
+
+
+def make(config: Config, run: Run, show: Show = nowhere) -> None:
+    """Train or calibrate one run, unless the store holds it, and put it in its folder.
+
+    Of several commands that want the same model, one makes it and the others wait.
+    """
+    with ranks.together():
+        _make(config, run, show)
+
+
+def _make(config: Config, run: Run, show: Show) -> None:
+    about = identity(config, run)
+    name = fingerprint(about)
+    stored, first = paths.store(name), ranks.rank() == 0
+    with alone(paths.unfinished(name)) if first else nullcontext():
+        if ranks.agreed(first and not stored.is_dir()):
+            progress = Progress(paths.unfinished(name), name)
+            model, metrics = _train(config, run, _training_pairs(run), progress, show)
+            if first:
+                save_run(stored, model, metrics, about)
+                progress.clear()
+        if first:
+            with files.replacing(run_folder(run)) as temporary:
+                shutil.copytree(stored, temporary)
+    ranks.wait()
+
+
+def _train(config: Config, run: Run, data: PairSet, progress: Progress, show: Show) -> Model:
+    recipe = run.recipe
+    schedule = config.fp32 if recipe.scratch else config.tune
+    seed = derive(schedule.seed, run.seed, "train")
+    seed_everything(seed)
+    validation = _read(paths.prepared(run.task, "val"), run.task, "val", None)
+    model = build_model(recipe.model, config.model)
+    guide = None
+    if not recipe.scratch:
+        model = load_weights(run_folder(teacher(run.task, recipe.start)), model)
+        guide = load_model(config, teacher(run.task, recipe.teacher)) if recipe.places else None
+    return train_model(config, run, model, guide, data, validation, seed, progress, show)
+
+
+def train_model(
+    config: Config,
+    run: Run,
+    model: nn.Module,
+    guide: nn.Module | None,
+    data: PairSet,
+    validation: PairSet | None,
+    seed: int,
+    progress: Progress,
+    show: Show,
+) -> Model:
+    """Calibrate and train `model` by the run's recipe; returns it with the logged metrics."""
+    recipe = run.recipe
+    schedule = config.fp32 if recipe.scratch else config.tune
+    objective = Objective(recipe, model, guide, config.distill.every, schedule.steps, schedule.loss)
+    if recipe.quantized:
+        calibrate(prepare(model, run.bits, recipe.quantization), _calibration(data, config.quant.calibration))
+    if not recipe.trains:
+        return model, [{"step": 0} | ({"val_psnr": validate(model, validation)} if validation else {})]
+    own = config.quant.lr_scales, config.distill.lr_balance, schedule.muon, config.quant.lr_offsets
+    optimizer = make_optimizer(model, objective, schedule.lr, schedule.weight_decay, *own)
+    online = config.data.online.get(run.task)
+    source = OnlineSet(data, online, ranks.device()) if online else data
+    return model, fit(model, objective, optimizer, source, validation, schedule, seed, progress, partial(show, run.title))
+
+
+def identity(config: Config, run: Run) -> dict[str, Any]:
+    """Everything that decides a run's bits: settings, data, code, teachers, versions, machine."""
+    recipe = run.recipe
+    about = describe_run(config, run)
+    about |= {"data": _training_pairs(run).digest(), "code": _code_digest(), "torch": torch.__version__}
+    if not recipe.scratch:
+        starts = {name: run_folder(teacher(run.task, name)) for name in (recipe.start, recipe.teacher)}
+        about["teachers"] = {name: _weights_digest(folder) for name, folder in starts.items()}
+    return about
+
+
+def fingerprint(about: dict[str, Any]) -> str:
+    """A run's identity as a checksum."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def describe_run(config: Config, run: Run) -> dict[str, Any]:
+    """The effective settings of a run, for its record and its fingerprint."""
+    recipe = run.recipe
+    schedule = config.fp32 if recipe.scratch else config.tune
+    rules = {"rules": describe(run.bits)} if recipe.quantized else {}
+    return {
+        "run": vars(run),
+        "recipe": {key: value for key, value in vars(recipe).items() if key != "label"},
+        "schedule": vars(schedule) if recipe.trains else None,
+        "distill": vars(config.distill) if recipe.places else None,
+        "quant": vars(config.quant) | rules if recipe.quantized else None,
+        "model": vars(config.model),
+        "online": config.data.online.get(run.task),
+        "bf16": use_bf16(schedule.bf16),
+        "device": ranks.device_name(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def load_model(config: Config, run: Run) -> nn.Module:
+    """A finished run's network, in evaluation mode; quantized ones in fake quantization."""
+    model = build_model(run.recipe.model, config.model)
+    if run.recipe.quantized:
+        link(prepare(model, run.bits, run.recipe.quantization), torch.zeros(1, 3, 32, 32))
+        thaw(model)
+    return load_weights(run_folder(run), model).eval()
+
+
+def calibration_images(config: Config, run: Run) -> list[torch.Tensor]:
+    """The images a run is calibrated on, [1, 3, h, w] in [0, 1]: for tools that calibrate themselves."""
+    return _calibration(_training_pairs(run), config.quant.calibration)
+
+
+def _training_pairs(run: Run) -> PairSet:
+    limit = None if run.images == "all" else int(run.images)
+    return _read(paths.prepared(run.task, "train"), run.task, "train", limit)
+
+
+@lru_cache(maxsize=4)
+def _read(folder: Path, task: str, split: str, limit: int | None) -> PairSet:
+    """A split, read once for all the runs of a process; the folder tells projects apart."""
+    return PairSet.load(task, split, limit)
+
+
+def _calibration(data: PairSet, count: int) -> list[torch.Tensor]:
+    """A random crop of `count` random training inputs, or of all if there are fewer; the same for every method and seed.
+
+    Sides are multiples of 32, as every network takes them (`qdr.images.calibration.checked`).
+    """
+    rng = np.random.default_rng(derive("calibration"))
+    crops = []
+    for i in sorted(rng.permutation(len(data.inputs))[:count]):
+        image = data.inputs[i]
+        height, width = (min(CALIBRATION_SIDE, side - side % GRAIN or side) for side in image.shape[:2])
+        y, x = rng.integers(image.shape[0] - height + 1), rng.integers(image.shape[1] - width + 1)
+        crops.append(to_tensor(image[y : y + height, x : x + width]))
+    return checked(crops)
+
+
+def _weights_digest(folder: Path) -> str:
+    path = folder / "model.safetensors"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
+
+
+@cache
+def _code_digest() -> str:
+    root = Path(qdr.__file__).parent
+    total = hashlib.sha256()
+    for part in CODE:
+        for path in sorted((root / part).rglob("*.py")) if (root / part).is_dir() else [root / part]:
+            total.update(path.read_bytes())
+    return total.hexdigest()
