@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -68,10 +67,6 @@ def replacing(target: Path) -> Iterator[Path]:
         if error.errno in WRITE_ERRORS:
             raise _unwritable(target, error) from error
         raise
-    except Exception as error:  # writers in other languages (torch, safetensors) raise what is no OSError
-        if (reason := _said(error) or _no_room(holder)) is not None:
-            raise _unwritable(target, reason) from error
-        raise
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 
@@ -105,25 +100,3 @@ def _exchange(temporary: Path, target: Path, aside: Path) -> None:
     except BaseException:
         aside.rename(target)
         raise
-
-
-def _said(error: Exception) -> OSError | None:
-    """The system's reason that a library in Rust puts into its message."""
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    number = int(found[1]) if found else 0
-    return OSError(number, os.strerror(number)) if number in WRITE_ERRORS else None
-
-
-def _no_room(holder: Path) -> OSError | None:
-    """Why nothing can be added to what was being written, or None if something can."""
-    for path in holder.rglob("*"):
-        if path.is_file():
-            try:
-                with path.open("ab") as file:
-                    file.write(bytes(_BLOCK))
-            except OSError as error:
-                return error
-    return None
-
-
-_BLOCK = 2**16  # bytes

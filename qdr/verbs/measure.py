@@ -32,7 +32,6 @@ def declare(front: Front) -> None:
     one.add_argument("task", help="a task of the active profile")
     of_all: list[tuple[str, Function, str]] = [
         ("packaged", _packaged, "measure the packaged weights on the profile's test sets"),
-        ("detector", _detector, "train the small detector that the profile's detection uses"),
         ("detect", _detect, "measure what degradation and restoration do to a detector"),
         ("bench", _bench, "measure latency, each engine in processes of its own"),
         ("kernels", _kernels, "list what an INT8 engine has to do, kernel by kernel"),
@@ -104,13 +103,6 @@ def _packaged(_: argparse.Namespace) -> None:
     from qdr.suite.evaluate.packaged import measure_packaged
 
     measure_packaged(config.load())
-
-
-def _detector(_: argparse.Namespace) -> None:
-    from qdr.suite import config
-    from qdr.suite.detection.train import make_detector
-
-    make_detector(config.load())
 
 
 def _detect(_: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ def declare(front: Front) -> None:
         "train",
         _train,
         "train, fine-tune or quantize the models of all tasks, of one task, or one model",
-        examples="qdr train                                       # all that the profile asks for\n"
+        examples="qdr train                                       # all that the profile asks for, and its small detector\n"
         "qdr train derain\n"
         "qdr train derain fp32                           # a teacher\n"
         "qdr train derain qdr --bits W8A8\n"
@@ -47,11 +47,14 @@ def _train(options: argparse.Namespace) -> None:
     from qdr.errors import check_choice
     from qdr.suite import config
     from qdr.suite.train.plan import Run
-    from qdr.suite.train.pool import make_one, make_tasks
+    from qdr.suite.train.pool import Extra, make_one, make_tasks
 
     active = config.load()
     if options.method is None:
-        return make_tasks(active, tasks(options))
+        from qdr.suite.detection.train import make_detector
+
+        beside = [] if options.task else [Extra("detector", active.detect.steps, make_detector)]
+        return make_tasks(active, tasks(options), beside)
     check_choice("bits", options.bits, config.BITS)
     if options.images != "all" and not (options.images.isdigit() and int(options.images) > 0):
         raise QdrError(f"--images must be 'all' or a positive number, got {options.images!r}")

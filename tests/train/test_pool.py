@@ -17,8 +17,9 @@ import pytest
 
 from qdr.errors import QdrError
 from qdr.suite import config, paths
+from qdr.suite.detection.train import make_detector
 from qdr.suite.train.plan import Run, plan, run_folder
-from qdr.suite.train.pool import make_tasks
+from qdr.suite.train.pool import Extra, make_tasks
 
 COMMAND = [sys.executable, "-m", "qdr.cli", "train"]
 BLOCKS = {
@@ -30,7 +31,8 @@ BLOCKS = {
 def small(settings: config.Config, threads: int, steps: int = 30) -> config.Config:
     """Two teachers of rain and four models that learn from them."""
     fp32 = dataclasses.replace(settings.fp32, steps=steps)
-    return dataclasses.replace(settings, tasks=["derain"], blocks=BLOCKS, threads=threads, fp32=fp32)
+    other = dataclasses.replace(settings.detect, source="voc")  # its detector is an empty folder
+    return dataclasses.replace(settings, tasks=["derain"], blocks=BLOCKS, threads=threads, fp32=fp32, detect=other)
 
 
 def made() -> dict[str, bytes]:
@@ -41,7 +43,9 @@ def made() -> dict[str, bytes]:
 
 
 def test_two_processes_make_what_one_makes(settings: config.Config, pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    make_tasks(small(settings, 1), ["derain"])
+    beside = [Extra("detector", 1, make_detector)]
+    make_tasks(small(settings, 1), ["derain"], beside)
+    paths.detector().rmdir()
     said = sorted(re.findall(r"^qdr: (.*): \d+\.\d\d dB on validation images$", capsys.readouterr().err, re.MULTILINE))
     assert said == sorted(run.title for run in plan(small(settings, 1), "derain"))
     one = made()
@@ -49,7 +53,8 @@ def test_two_processes_make_what_one_makes(settings: config.Config, pairs: Path,
     stale = run_folder(Run("derain", "qat", "W8A8", "all", 0))
     stale.mkdir()
     shutil.rmtree(paths.project_root() / "work" / "store")
-    make_tasks(small(settings, 2), ["derain"])
+    make_tasks(small(settings, 2), ["derain"], beside)
+    assert paths.detector().is_dir()
     assert len(re.findall(r" dB on validation images$", capsys.readouterr().err, re.MULTILINE)) == len(said)
     assert made() == one
     assert not stale.exists()

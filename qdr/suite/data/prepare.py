@@ -8,7 +8,7 @@ scenes        held-out procedural scenes, where the profile renders any
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
@@ -30,8 +30,10 @@ from qdr.suite.data.texture import Field
 from qdr.suite.processes import side_by_side
 
 MULTIPLE = 16
+_RUNS = 3  # of zlib: Z_RLE, as small on such images as the default and twice as fast
 Picture = NDArray[np.uint8]
-Triple = tuple[str, Picture, Picture, Picture]
+Make = Callable[[], tuple[Picture, Picture, Picture]]  # degraded image, target and truth map
+Pairs = Iterable[tuple[str, Make]]
 
 
 def prepare_tasks(config: Config, tasks: Sequence[str]) -> None:
@@ -56,14 +58,16 @@ def prepare(config: Config, task: str) -> None:
     if config.data.scenes.heldout:
         splits[SCENES] = _degraded(config, task, paths.scenes("heldout"), config.data.degrade[task])
     with files.replacing(paths.prepared(task, "train").parent) as folder, ThreadPoolExecutor(config.threads) as pool:
-        for split, triples in splits.items():
+        written = []
+        for split, pairs in splits.items():
             for kind in ("input", "target", "truth"):
                 (folder / split / kind).mkdir(parents=True)
-            for done in [pool.submit(_write, folder / split, triple) for triple in triples]:
-                done.result()
+            written += [pool.submit(_write, folder / split, *pair) for pair in pairs]
+        for done in written:
+            done.result()
 
 
-def _training(config: Config, task: str) -> dict[str, Iterable[Triple]]:
+def _training(config: Config, task: str) -> dict[str, Pairs]:
     """The splits train and val.
 
     Raises:
@@ -92,7 +96,7 @@ def _held_out(config: Config, index: int) -> bool:
 
 def _degraded(
     config: Config, task: str, folder: Path, kind: str, names: set[str] | None = None, scale: int = 1, copies: int = 1
-) -> Iterator[Triple]:
+) -> Iterator[tuple[str, Make]]:
     """Clean images (all, or `names`) reduced by `scale`, which removes JPEG traces from the target, and degraded.
 
     More than one copy of an image are told apart by a number behind its name, and so are shrunk ones.
@@ -100,26 +104,34 @@ def _degraded(
     for name, path in images_in(folder).items():
         if names is not None and name not in names:
             continue
-        clean, depth = read_image(path), _depth(path)
-        if depth is not None and depth.shape != clean.shape[:2]:
-            raise QdrError(f"{path} has another size than its depth map beside it: fetch or make both again")
-        if scale > 1:
-            clean = np.asarray(Image.fromarray(clean).reduce(scale))
-            depth = None if depth is None else np.asarray(Image.fromarray(depth).reduce(scale))
-        clean = _cut(clean, path)
-        depth = None if depth is None else depth[: clean.shape[0], : clean.shape[1]]
         stem = f"{name}-by-{scale}" if names is not None and scale > 1 else name
         for copied in [stem] if copies == 1 else [f"{stem}-{i}" for i in range(copies)]:
-            degraded, truth = degrade(kind, task, clean, depth, config.data.seed, f"{folder.name}/{copied}")
-            yield copied, degraded, clean, truth
+            yield copied, partial(_degrade, path, scale, kind, task, config.data.seed, f"{folder.name}/{copied}")
 
 
-def _paired(folder: Path) -> Iterator[Triple]:
+def _degrade(path: Path, scale: int, kind: str, task: str, seed: int, name: str) -> tuple[Picture, Picture, Picture]:
+    clean, depth = read_image(path), _depth(path)
+    if depth is not None and depth.shape != clean.shape[:2]:
+        raise QdrError(f"{path} has another size than its depth map beside it: fetch or make both again")
+    if scale > 1:
+        clean = np.asarray(Image.fromarray(clean).reduce(scale))
+        depth = None if depth is None else np.asarray(Image.fromarray(depth).reduce(scale))
+    clean = _cut(clean, path)
+    depth = None if depth is None else depth[: clean.shape[0], : clean.shape[1]]
+    degraded, truth = degrade(kind, task, clean, depth, seed, name)
+    return degraded, clean, truth
+
+
+def _paired(folder: Path) -> Iterator[tuple[str, Make]]:
     """Real pairs; the truth map is the mean absolute difference."""
-    for name, degraded_path, target_path in match(folder):
-        degraded, target = (_cut(image, degraded_path) for image in read_pair(name, degraded_path, target_path))
-        difference = np.abs(degraded.astype(np.int16) - target.astype(np.int16)).mean(axis=2)
-        yield name, degraded, target, difference.astype(np.uint8)
+    for name, degraded, target in match(folder):
+        yield name, partial(_pair, name, degraded, target)
+
+
+def _pair(name: str, degraded_path: Path, target_path: Path) -> tuple[Picture, Picture, Picture]:
+    degraded, target = (_cut(image, degraded_path) for image in read_pair(name, degraded_path, target_path))
+    difference = np.abs(degraded.astype(np.int16) - target.astype(np.int16)).mean(axis=2)
+    return degraded, target, difference.astype(np.uint8)
 
 
 def _depth(path: Path) -> Field | None:
@@ -137,7 +149,6 @@ def _cut(image: Picture, path: Path) -> Picture:
     return image[:height, :width]
 
 
-def _write(folder: Path, triple: Triple) -> None:
-    name, *images = triple
-    for kind, image in zip(("input", "target", "truth"), images, strict=True):
-        Image.fromarray(image).save(folder / kind / f"{name}.png", compress_level=1)
+def _write(folder: Path, name: str, make: Make) -> None:
+    for kind, image in zip(("input", "target", "truth"), make(), strict=True):
+        Image.fromarray(image).save(folder / kind / f"{name}.png", compress_level=1, compress_type=_RUNS)

@@ -7,10 +7,12 @@ clouds at 1.5 to 2. Natural images themselves fall at about 1 (Field 1987, J. Op
 from __future__ import annotations
 
 import colorsys
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import affine_transform
 
 Field = NDArray[np.floating[Any]]
 _HUES = (0.02, 0.08, 0.12, 0.30, 0.58)  # skin and brick, wood, sand, leaves, sky
@@ -25,6 +27,15 @@ def spectral_noise(rng: np.random.Generator, height: int, width: int, slope: flo
     spectrum[0, 0] = 0.0
     field = np.fft.irfft2(spectrum, (height, width))
     return np.asarray(field / field.std(), np.float32)
+
+
+def turned(field: Field, degrees: float, height: int, width: int) -> Field:
+    """The middle [height, width] of a square field turned about its centre, bilinear: `scipy.ndimage.rotate`, cropped."""
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    matrix = np.array([[cosine, sine], [-sine, cosine]])
+    centre = (len(field) - 1) / 2
+    corner = np.array([(len(field) - height) // 2, (len(field) - width) // 2])
+    return np.asarray(affine_transform(field, matrix, centre - matrix @ (centre - corner), (height, width), order=1))
 
 
 def natural_color(rng: np.random.Generator) -> Field:

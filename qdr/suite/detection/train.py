@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import shutil
 import warnings
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor, nn
 
 from qdr import files
@@ -30,6 +30,7 @@ from qdr.suite.detection.boxes import Labelled
 from qdr.suite.detection.network import STRIDE, CentreNet, detection_loss, targets
 from qdr.suite.detection.objects import CLASSES, place
 from qdr.suite.train.checkpoint import save_run
+from qdr.suite.train.display import Show, nowhere
 from qdr.suite.train.loop import use_bf16
 
 CROP = 128
@@ -39,7 +40,7 @@ LR = 1.2e-2
 WARMUP = 0.05  # of the steps
 
 
-def make_detector(config: Config) -> None:
+def make_detector(config: Config, show: Show = nowhere) -> None:
     """Write work/detector: weights, log, record and detector.onnx; an empty folder where the profile uses none."""
     folder = paths.detector()
     if config.detect.source != "procedural":
@@ -48,22 +49,20 @@ def make_detector(config: Config) -> None:
         return
     settings = config.detect
     seed_everything(derive(settings.seed, "detector"))
-    crops = training_crops(paths.scenes("train"), settings.seed, config.threads)
+    crops = training_crops(paths.scenes("train"), settings.seed)
     model = CentreNet(len(CLASSES))
-    metrics = fit(model, crops, settings.steps, settings.batch, settings.seed)
+    metrics = fit(model, crops, settings.steps, settings.batch, settings.seed, partial(show, "detector"))
     with files.replacing(folder) as temporary:
         save_run(temporary, model, metrics, {"classes": list(CLASSES), "settings": vars(settings)})
         export(model, temporary / "detector.onnx")
 
 
-def training_crops(scenes: Path, seed: int, workers: int) -> list[Labelled]:
+def training_crops(scenes: Path, seed: int) -> list[Labelled]:
     """Crops of the scenes with objects on them."""
     found = list(images_in(scenes).values())
     if not found:
         raise QdrError(f"{scenes} holds no scenes: set data.scenes.train and run `dvc repro scenes`")
-    with ProcessPoolExecutor(workers) as pool:
-        made = pool.map(_crops, found, [seed] * len(found), chunksize=8)
-        return [crop for crops in made for crop in crops]
+    return [crop for path in found for crop in _crops(path, seed)]
 
 
 def _crops(path: Path, seed: int) -> list[Labelled]:
@@ -78,13 +77,15 @@ def _crops(path: Path, seed: int) -> list[Labelled]:
     return crops
 
 
-def fit(model: nn.Module, crops: list[Labelled], steps: int, batch: int, seed: int) -> list[dict[str, float]]:
+def fit(
+    model: nn.Module, crops: list[Labelled], steps: int, batch: int, seed: int, show: Callable[[int, int], None]
+) -> list[dict[str, float]]:
     """Train with AdamW and a one-cycle learning rate; returns the logged losses."""
-    optimizer = torch.optim.AdamW(model.parameters(), LR, weight_decay=1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), LR, weight_decay=1e-3, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=steps, pct_start=WARMUP)
     model.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     bf16, metrics = use_bf16(True), []
-    for step in track(range(steps), "detector"):
+    for step in range(steps):
         images, wanted = make_batch(crops, batch, np.random.default_rng((seed, step)))
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             cells = model(images.to(memory_format=torch.channels_last))
@@ -94,6 +95,7 @@ def fit(model: nn.Module, crops: list[Labelled], steps: int, batch: int, seed: i
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         schedule.step()
+        show(step + 1, steps)
         if step % 50 == 0 or step == steps - 1:
             metrics.append({"step": step, "loss": round(loss.item(), 5)})
     model.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]

@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
@@ -29,7 +29,7 @@ from qdr.errors import Interrupted, QdrError
 from qdr.rows import read_lines
 from qdr.suite.config import Config
 from qdr.suite.train import stop
-from qdr.suite.train.display import Display
+from qdr.suite.train.display import Display, Show
 from qdr.suite.train.order import Ready
 from qdr.suite.train.plan import Run, graph, plan, run_folder, steps_of
 
@@ -37,17 +37,29 @@ SHOWN = 0.25  # seconds between two messages of a model's progress
 LOOK = 0.5  # seconds between two looks at the signals
 
 
-def make_tasks(config: Config, tasks: Iterable[str]) -> None:
-    """Make every model of these tasks' plans, and remove what is there of others."""
+@dataclass(frozen=True)
+class Extra:
+    """Work beside the models, which needs none of them: a worker calls `make`, a function that pickles."""
+
+    title: str
+    steps: int
+    make: Callable[[Config, Show], None]
+
+
+Job = Run | Extra
+
+
+def make_tasks(config: Config, tasks: Iterable[str], extra: Sequence[Extra] = ()) -> None:
+    """Make every model of these tasks' plans and the work beside them, and remove what is there of others."""
     planned = [run for task in tasks for run in plan(config, task)]
-    make_all(config, planned)
+    make_all(config, planned, extra)
     made = {run_folder(run) for run in planned}
     if os.environ.get("RANK", "0") == "0":
         for stale in {path for folder in made for path in folder.parent.iterdir()} - made:
             shutil.rmtree(stale)
 
 
-def make_all(config: Config, runs: Iterable[Run]) -> None:
+def make_all(config: Config, runs: Iterable[Run], extra: Sequence[Extra] = ()) -> None:
     """Make runs and the teachers that they need; each ends in its folder.
 
     With `threads: 1`, and under torchrun, whose processes train each model together, one after the other in this process.
@@ -58,7 +70,9 @@ def make_all(config: Config, runs: Iterable[Run]) -> None:
     """
     needs = graph(runs)
     if config.threads > 1 and "WORLD_SIZE" not in os.environ:
-        return _side_by_side(config, needs)
+        jobs: dict[Job, Sequence[Job]] = dict.fromkeys(extra, ())
+        jobs.update(needs.items())
+        return _side_by_side(config, jobs)
     from qdr import ranks
     from qdr.suite.train.run import make
 
@@ -66,6 +80,8 @@ def make_all(config: Config, runs: Iterable[Run]) -> None:
         for run in needs:
             make(config, run, display.show)
             display.made(run.title, final_psnr(run))
+        for work in extra if ranks.rank() == 0 else ():
+            work.make(config, display.show)
 
 
 def make_one(config: Config, run: Run) -> None:
@@ -77,14 +93,17 @@ def make_one(config: Config, run: Run) -> None:
         display.made(run.title, final_psnr(run))
 
 
-def final_psnr(run: Run) -> float | None:
+def final_psnr(run: Job) -> float | None:
     """PSNR in dB on validation images at the end of a finished run; None where none was measured, or by another process."""
+    if isinstance(run, Extra):
+        return None
     path = run_folder(run) / "metrics.jsonl"
     return read_lines(path)[-1].get("val_psnr") if path.is_file() else None
 
 
-def _side_by_side(config: Config, needs: dict[Run, list[Run]]) -> None:
-    ready, failure = Ready({run: float(steps_of(config, run)) for run in needs}, needs), ""
+def _side_by_side(config: Config, needs: Mapping[Job, Sequence[Job]]) -> None:
+    steps = {job: float(job.steps if isinstance(job, Extra) else steps_of(config, job)) for job in needs}
+    ready, failure = Ready(steps, needs), ""
     with stop.watched() as asked, Display(len(needs)) as display, ExitStack() as stack:
         workers = [stack.enter_context(_Worker(config)) for _ in range(min(config.threads, len(needs)))]
         while not asked.signal and not failure and (ready or any(worker.run for worker in workers)):
@@ -96,7 +115,7 @@ def _side_by_side(config: Config, needs: dict[Run, list[Run]]) -> None:
                 told = worker.listen()
                 if isinstance(told, _At):
                     display.show(told.title, told.step, told.steps)
-                elif isinstance(told, Run):
+                elif isinstance(told, Run | Extra):
                     display.made(told.title, final_psnr(told))
                     ready.done(told)
                 else:
@@ -120,28 +139,28 @@ class _Worker:
     """A process that makes one run after the other, and this one's end of the line to it."""
 
     def __init__(self, config: Config) -> None:
-        self.run: Run | None = None
+        self.run: Job | None = None
         self.connection, other = get_context("spawn").Pipe()
         self._process = get_context("spawn").Process(target=_work, args=(config, other), daemon=True)
         self._process.start()
         other.close()
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: Job) -> None:
         """Give it a run to make."""
         self.run = run
         with suppress(BrokenPipeError):  # it has died: `listen` says so
             self.connection.send(run)
 
-    def listen(self) -> _At | Run | str:
+    def listen(self) -> _At | Job | str:
         """What it says: how far it is, the run that it has made, or why it failed."""
         try:
-            told: _At | Run | str = self.connection.recv()
+            told: _At | Job | str = self.connection.recv()
         except (EOFError, ConnectionError):
             self._process.join()
             code = self._process.exitcode or 0
             told = f"killed by {signal.Signals(-code).name}" if code < 0 else f"its process ended with exit code {code}"
             told = f"{self.run.title if self.run else 'a worker'}: {told}; run the same command again to go on"
-        if isinstance(told, Run):
+        if isinstance(told, Run | Extra):
             self.run = None
         return told
 
@@ -175,7 +194,10 @@ def _work(config: Config, connection: Connection) -> None:
     while True:
         try:
             run = connection.recv()
-            make(config, run, show)
+            if isinstance(run, Extra):
+                run.make(config, show)
+            else:
+                make(config, run, show)
             connection.send(run)
         except QdrError as error:
             connection.send(str(error))

@@ -12,9 +12,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, rotate, uniform_filter1d
+from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
-from qdr.suite.data.texture import Field
+from qdr.suite.data.texture import Field, turned
 
 DIRECTIONS = (-24.0, -12.0, 0.0, 12.0, 24.0)  # degrees from the vertical, each give or take SPREAD
 SPREAD = 6.0
@@ -28,9 +28,7 @@ def layer(rng: np.random.Generator, height: int, width: int, angle: float) -> Fi
     drops = (rng.random((side, side)) < rng.uniform(0.01, 0.06)) * rng.uniform(0.3, 1.0, (side, side))
     fallen = uniform_filter1d(drops.astype(np.float32), int(rng.integers(*LENGTH)), axis=0, mode="wrap")
     fallen = gaussian_filter1d(fallen, rng.uniform(0.3, 0.9), axis=1, mode="wrap")
-    turned = rotate(fallen, angle, reshape=False, order=1)
-    top, left = (side - height) // 2, (side - width) // 2
-    cut = turned[top : top + height, left : left + width]
+    cut = turned(fallen, angle, height, width)
     floor, bright = np.quantile(cut, [rng.uniform(0.0, 0.4), 0.99])
     return np.asarray(np.clip((cut - floor) / max(bright - floor, 1e-6), 0, 1.3) * rng.uniform(*STRENGTH), np.float32)
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, gaussian_filter1d, rotate
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from qdr.suite.data.texture import Field
+from qdr.suite.data.texture import Field, turned
 
 LAYERS = ((0.0011, 26, 1.1), (0.004, 15, 0.8), (0.011, 8, 0.6))  # density, length and width of streaks in pixels
 TILT = 25.0  # degrees from the vertical, at most
@@ -30,9 +30,7 @@ def streaks(rng: np.random.Generator, height: int, width: int, angle: float) -> 
         drops = (rng.random((side, side)) < density * rng.uniform(0.6, 1.4)) * rng.uniform(0.4, 1.0, (side, side))
         fallen = gaussian_filter1d(drops.astype(np.float32), length / 2.5, axis=0) * length
         fallen = gaussian_filter(fallen, (0, spread / 2)) * spread
-        turned = rotate(fallen, angle + rng.normal(0, 2), reshape=False, order=1)
-        top, left = (side - height) // 2, (side - width) // 2
-        total += turned[top : top + height, left : left + width]
+        total += turned(fallen, angle + rng.normal(0, 2), height, width)
     return np.clip(total, 0, 1)
 
 
