@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from qdr.export import numerics
 from qdr.export.outline import outline
 from qdr.files import replacing
-from qdr.quant.prepare import freeze, quantized_layers, thaw
+from qdr.quant.prepare import freeze, quantized_layers, set_mode
 
 OPSET = 19
 _graphs: dict[Hashable, onnx.ModelProto] = {}  # traced by this process, by outline and stride
@@ -53,7 +53,7 @@ class Exporter:
         proto = onnx.ModelProto()
         proto.CopyFrom(graph)
         _fill(proto, _exported(model))
-        thaw(model)
+        set_mode(model)
         onnx.checker.check_model(proto, full_check=True)
         numerics.attach(proto)
         with replacing(path) as temporary:
@@ -73,7 +73,7 @@ def trace(model: nn.Module, stride: int) -> onnx.ModelProto:
         _empty(graph, set(_exported(model)))
         if key:
             _graphs[key] = graph
-    thaw(model)
+    set_mode(model)
     return graph
 
 

@@ -20,7 +20,7 @@ from qdr.export import numerics
 from qdr.export.check import check_tensorrt
 from qdr.export.qdq import program
 from qdr.files import replacing
-from qdr.quant.prepare import freeze, quantized_layers, thaw
+from qdr.quant.prepare import freeze, quantized_layers, set_mode
 
 _MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 _SIDE, _LARGEST = 64, 8192
@@ -88,7 +88,7 @@ def _program(model: nn.Module, example: Tensor, multiple: int | None) -> tuple[o
 
 def _multiple(model: nn.Module, example: Tensor) -> tuple[int | None, bool]:
     """The least power of two whose odd multiples the network takes and answers in proportion; whether it keeps the shape."""
-    thaw(model, "float")
+    set_mode(model, "float")
     with torch.no_grad():
         known = model(example.cpu())
         for multiple in _MULTIPLES:

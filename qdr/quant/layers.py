@@ -54,7 +54,7 @@ class ActivationQuantizer(nn.Module):
         self.images = 0  # observed so far
         self.register_buffer("scale", torch.ones(()), persistent=False)
 
-    def settle(self) -> None:
+    def finish_calibration(self) -> None:
         """Set the grid and the scale from the observed samples and start to quantize."""
         if self.unsigned and min(float(sample.amin()) for sample in self.seen) >= 0:
             self.quantizer.low, self.quantizer.high = 0, 2**self.bits - 1
@@ -149,7 +149,7 @@ class QuantConv2d(nn.Module):
         """The quantizer of the input, once it is known."""
         return self._source[0] if self._source else None
 
-    def settle(self) -> None:
+    def finish_calibration(self) -> None:
         """Set the scales from the weights and start to quantize."""
         with torch.no_grad():
             weight = self.weight.float().cpu().movedim(self.axis, 0)

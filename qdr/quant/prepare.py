@@ -158,7 +158,7 @@ def calibrate(model: nn.Module, images: Iterable[Tensor]) -> None:
     for module in quantized_layers(model):
         if isinstance(module, ActivationQuantizer) and not module.seen:
             raise QdrError(f"no calibration image reached {names[module]!r}: calibrate on at least one that does")
-        module.settle()
+        module.finish_calibration()
     check_scales(model)
 
 
@@ -235,7 +235,7 @@ def freeze(model: nn.Module) -> None:
         module.freeze()
 
 
-def thaw(model: nn.Module, mode: Mode = "quantize") -> None:
+def set_mode(model: nn.Module, mode: Mode = "quantize") -> None:
     """Switch to fake quantization with the scales as they are (or to FP32, mode "float"); forget what observers saw."""
     for module in quantized_layers(model):
         module.mode = mode

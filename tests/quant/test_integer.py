@@ -92,8 +92,8 @@ def test_gradients_are_those_of_a_convolution_of_the_quantized_values(padding: i
     layer.feed_from(source)
     x = torch.randn(2, 4, 8, 8)
     source(x)
-    source.settle()
-    layer.settle()
+    source.finish_calibration()
+    layer.finish_calibration()
     leaves = [x.requires_grad_(), *layer.parameters(), *source.parameters()]
     restored = layer(source(x))
     upstream = torch.randn_like(restored)
@@ -115,8 +115,8 @@ def test_a_tensor_that_was_written_into_has_other_integers() -> None:
     layer.feed_from(source)
     x = torch.randn(1, 4, 8, 8)
     source(x)
-    source.settle()
-    layer.settle()
+    source.finish_calibration()
+    layer.finish_calibration()
     with torch.no_grad():
         assert torch.equal(layer(source(x).relu_()), layer(source(x).relu()))
 

@@ -17,7 +17,7 @@ from qdr.export.check import census
 from qdr.export.file import read_onnx
 from qdr.models.blocks import QuantPoint
 from qdr.quant.layers import ActivationQuantizer, QuantConv2d, QuantConvTranspose2d, QuantLinear
-from qdr.quant.prepare import quantized_layers, thaw
+from qdr.quant.prepare import quantized_layers, set_mode
 from qdr.quant.record import record
 from qdr.runtimes.session import open_session
 from qdr.runtimes.verify import saturates
@@ -41,7 +41,7 @@ def test_every_kind_is_quantized_and_near(name: str, scheme: str) -> None:
     after = restored(model, images)
     changed = max(float((a - b).abs().max()) for a, b in zip(after, before, strict=True))
     assert 0 < changed < (1.0 if scheme == "W4A4" else 0.05)
-    thaw(model, "float")
+    set_mode(model, "float")
     for a, b in zip(restored(model, images), before, strict=True):
         assert torch.allclose(a, b, atol=1e-4)
 

@@ -10,7 +10,7 @@ from qdr.models.efm import EFM
 from qdr.models.peers.norm import BatchNorm
 from qdr.quant.layers import ActivationQuantizer, QuantConv2d
 from qdr.quant.policy import QuantizerConfig, decide, describe
-from qdr.quant.prepare import calibrate, prepare, thaw
+from qdr.quant.prepare import calibrate, prepare, set_mode
 
 
 def quantized(model: nn.Module, bits: str = "W8A8") -> nn.Module:
@@ -125,7 +125,7 @@ def test_the_observer_is_for_activations(efm: EFM) -> None:
     calibrate(efm, [torch.rand(1, 3, 32, 32)])
     weight = efm.head.conv.weight.detach()
     nn.init.normal_(weight)
-    efm.head.settle()
+    efm.head.finish_calibration()
     expected = weight.abs().amax(dim=(1, 2, 3), keepdim=True) / 127
     assert torch.allclose(efm.head.quantizer.scale(weight).detach(), expected)
     with pytest.raises(QdrError, match="unknown observer of weights 'percentile'"):
@@ -152,7 +152,7 @@ def test_observers_keep_as_much_of_many_images_as_of_few() -> None:
     kept = [float(sample[2]) for sample in point.seen]
     assert sum(value >= 32 for value in kept) > 16
     assert min(float(sample.min()) for sample in point.seen) == -400
-    point.settle()
+    point.finish_calibration()
     assert float(point.quantizer.scale(torch.empty(0)).detach()) == pytest.approx(500 / 127)
 
 
@@ -171,8 +171,8 @@ def test_batch_normalization_is_folded_before_it_is_quantized(norm: type[nn.Modu
         before = model(image)
         prepare(model, "W8A8", QuantizerConfig(quantizer="lsq"))
         assert not any(isinstance(module, norm) for module in model.modules())
-        thaw(model, "float")
+        set_mode(model, "float")
         assert torch.allclose(model(image), before, atol=1e-5)
-        thaw(model, "observe")
+        set_mode(model, "observe")
         calibrate(model, [image])
         assert 0 < float((model(image) - before).abs().max()) < 0.03

@@ -25,7 +25,7 @@ FP32 = Run("derain", "fp32", "FP32", "all", 0)
 RUNS = (FP32, Run("derain", "qat", "W8A8", "all", 0), Run("derain", "qdr", "W4A4", "all", 0))
 
 
-def settle(project: Path) -> None:
+def finish_calibration(project: Path) -> None:
     """Lengthen the smoke profile's trainings and let them save often."""
     params = project / "params.yaml"
     text = params.read_text().replace("threads: 2", "threads: 1", 1)
@@ -79,7 +79,7 @@ def saved() -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: f"{run.method}-{run.bits}")
 def test_killed_at_random_and_started_again_ends_with_the_same_bytes(project: Path, pairs: Path, run: Run) -> None:
-    settle(project)
+    finish_calibration(project)
     if run != FP32:
         make(config.load(), FP32)
     whole, alone = finish(run)

@@ -48,7 +48,7 @@ def close(a: list[float], b: list[float], later: float = LATER) -> None:
     assert a == pytest.approx(b, rel=later)
 
 
-def settle(project: Path) -> config.Config:
+def finish_calibration(project: Path) -> config.Config:
     """Shorten the smoke profile; FP32, a line of the log for each step."""
     params = project / "params.yaml"
     text = params.read_text().replace("steps: 30,", f"steps: {STEPS},").replace("steps: 10,", f"steps: {STEPS},")
@@ -74,7 +74,7 @@ def done(process: subprocess.Popen[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["qat", "qdr", "qdr-pcgrad", "qdr-gradnorm"])
 def test_two_processes_follow_the_curve_of_one(project: Path, pairs: Path, method: str) -> None:
-    settings = settle(project)
+    settings = finish_calibration(project)
     run = Run("derain", method, "W8A8", "all", 0)
     make(settings, FP32)
     make(settings, run)
@@ -94,7 +94,7 @@ def test_two_processes_follow_the_curve_of_one(project: Path, pairs: Path, metho
 
 @pytest.mark.slow
 def test_a_state_moves_from_two_processes_to_one(project: Path, pairs: Path) -> None:
-    settings = settle(project)
+    settings = finish_calibration(project)
     make(settings, FP32)
     whole = curve(FP32)
     shutil.rmtree(paths.project_root() / "work")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from qdr.images.tensor import to_tensor
 from qdr.quant.layers import QuantConv2d
-from qdr.quant.prepare import calibrate, prepare, quantized_layers, thaw
+from qdr.quant.prepare import calibrate, prepare, quantized_layers, set_mode
 from qdr.rows import write_rows
 from qdr.suite import paths
 from qdr.suite.config import Config
@@ -46,7 +46,7 @@ def _rows(config: Config, task: str, scheme: str) -> list[dict[str, Any]]:
         prepare(model, scheme, catalogue()[METHOD].quantization),
         calibration_images(config, Run(task, METHOD, scheme, "all", 0)),
     )
-    thaw(model, "float")
+    set_mode(model, "float")
     reference = [_restore(model, degraded) for degraded, _ in images]
     rows = []
     names = {module: name for name, module in model.named_modules()}

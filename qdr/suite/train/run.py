@@ -14,7 +14,7 @@ import hashlib
 import json
 import shutil
 from contextlib import nullcontext
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,20 @@ import numpy as np
 import torch
 from torch import nn
 
-import qdr
 from qdr import files, ranks
+from qdr.distill.balancers import BALANCERS
 from qdr.images.calibration import GRAIN, checked
 from qdr.images.tensor import to_tensor
 from qdr.quant.policy import describe
-from qdr.quant.prepare import calibrate, link, prepare, thaw
+from qdr.quant.prepare import calibrate, link, prepare, set_mode
+from qdr.quant.quantizers import QUANTIZERS
 from qdr.seed import derive, seed_everything
 from qdr.suite import paths
 from qdr.suite.config import Config
 from qdr.suite.data.loader import PairSet
 from qdr.suite.data.online import OnlineSet
 from qdr.suite.train.checkpoint import Progress, alone, load_weights, save_run
+from qdr.suite.train.code import digest
 from qdr.suite.train.display import Show, nowhere
 from qdr.suite.train.loop import fit, use_bf16, validate
 from qdr.suite.train.objective import Objective
@@ -42,18 +44,6 @@ from qdr.suite.train.plan import Run, run_folder, teacher
 from qdr.suite.zoo import build_model
 
 CALIBRATION_SIDE = 128
-CODE = (
-    "models",
-    "quant",
-    "distill",
-    "suite/zoo.py",
-    "suite/train",
-    "suite/data/loader.py",
-    "suite/data/online.py",
-    "suite/data/degrade/batched.py",
-    "ranks.py",
-    "seed.py",
-)  # what decides a model's bits
 Model = tuple[nn.Module, list[dict[str, Any]]]
 
 
@@ -127,11 +117,24 @@ def identity(config: Config, run: Run) -> dict[str, Any]:
     """Everything that decides a run's bits: settings, data, code, teachers, versions, machine."""
     recipe = run.recipe
     about = describe_run(config, run)
-    about |= {"data": _training_pairs(run).digest(), "code": _code_digest(), "torch": torch.__version__}
+    about |= {"data": _training_pairs(run).digest(), "code": digest(_modules(config, run)), "torch": torch.__version__}
     if not recipe.scratch:
         starts = {name: run_folder(teacher(run.task, name)) for name in (recipe.start, recipe.teacher)}
         about["teachers"] = {name: _weights_digest(folder) for name, folder in starts.items()}
     return about
+
+
+def _modules(config: Config, run: Run) -> tuple[str, ...]:
+    """The modules of a run's own parts: network, quantizer, balancer, degradation."""
+    recipe, online = run.recipe, run.task in config.data.online
+    networks = [recipe.model, *([] if recipe.scratch else [teacher(run.task, recipe.teacher).recipe.model])]
+    found = {type(build_model(name, config.model)).__module__ for name in networks}
+    if recipe.quantized:
+        found |= {"qdr.quant.prepare", "qdr.quant.layers", QUANTIZERS[recipe.quantizer].__name__}
+    found |= {BALANCERS[recipe.balance].__module__}
+    found |= {"qdr.distill.points", "qdr.distill.distances"} if recipe.places else set()
+    found |= {"qdr.suite.data.online"} if online else set()
+    return tuple(sorted(found))
 
 
 def fingerprint(about: dict[str, Any]) -> str:
@@ -163,7 +166,7 @@ def load_model(config: Config, run: Run) -> nn.Module:
     model = build_model(run.recipe.model, config.model)
     if run.recipe.quantized:
         link(prepare(model, run.bits, run.recipe.quantization), torch.zeros(1, 3, 32, 32))
-        thaw(model)
+        set_mode(model)
     return load_weights(run_folder(run), model).eval()
 
 
@@ -201,13 +204,3 @@ def _calibration(data: PairSet, count: int) -> list[torch.Tensor]:
 def _weights_digest(folder: Path) -> str:
     path = folder / "model.safetensors"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
-
-
-@cache
-def _code_digest() -> str:
-    root = Path(qdr.__file__).parent
-    total = hashlib.sha256()
-    for part in CODE:
-        for path in sorted((root / part).rglob("*.py")) if (root / part).is_dir() else [root / part]:
-            total.update(path.read_bytes())
-    return total.hexdigest()
