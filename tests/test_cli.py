@@ -175,7 +175,7 @@ def test_exit_codes_are_the_documented_ones(project: Path, monkeypatch: pytest.M
     def interrupted(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("qdr.suite.data.shelf.print_states", interrupted)
+    monkeypatch.setattr("qdr.suite.data.sources.print_states", interrupted)
     assert main(["data", "status"]) == 130
     assert main(["profile"]) == 0
     assert re.findall(r"^  (\d+) ", cli.EXIT_CODES, re.MULTILINE) == ["0", "1", "2", "130"]

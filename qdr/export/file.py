@@ -1,4 +1,4 @@
-"""The one door through which an ONNX file comes in. It needs no PyTorch.
+"""Opens every ONNX file. It needs no PyTorch.
 
 ONNX is protobuf, which runs nothing when it is parsed. Refused besides what is no protobuf: a file without a graph, and one
 larger than any model here. Tensors that are kept in other files, as exporters write large models, are read from files in the

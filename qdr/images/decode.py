@@ -1,4 +1,4 @@
-"""The one door through which a picture file comes in: its format and its size are checked before a pixel is decoded.
+"""Opens every picture file: its format and its size are checked before a pixel is decoded.
 
 Five formats are read and no other is tried: of the forty that Pillow knows, some start a program (PostScript starts
 Ghostscript), and a suffix says nothing about the content. The limit is Pillow's own, above which it takes a file for a

@@ -186,14 +186,14 @@ class _Job:
         """Encode every segment that is not there yet."""
         done = 0
 
-        def told(frames: Iterator[tuple[VideoFrame, int]]) -> Iterator[tuple[VideoFrame, int]]:
+        def counted(frames: Iterator[tuple[VideoFrame, int]]) -> Iterator[tuple[VideoFrame, int]]:
             nonlocal done
             for frame in frames:
                 yield frame
                 done += 1
                 advance(min(1.0, done / max(len(self.times), 1)))
 
-        frames = told(self._frames())
+        frames = counted(self._frames())
         for number, head in enumerate(frames):
             path, segment = self.part / f"{number:06d}.npz", chain([head], islice(frames, SEGMENT - 1))
             if path.is_file() and path.with_suffix(".bin").stat().st_size == np.load(path)["sizes"].sum():

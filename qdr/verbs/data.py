@@ -133,7 +133,7 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _status(options: argparse.Namespace) -> None:
-    from qdr.suite.data.shelf import print_states, states
+    from qdr.suite.data.sources import print_states, states
     from qdr.suite.data.tasks import load_cards
 
     found = states(options.verify)
@@ -145,16 +145,16 @@ def _status(options: argparse.Namespace) -> None:
 
 
 def _add(options: argparse.Namespace) -> None:
-    from qdr.suite.data.shelf import add
+    from qdr.suite.data.sources import add
 
     print(f"{options.source}: placed in {add(options.source, options.folder)}")
 
 
 def _leaks(_: argparse.Namespace) -> None:
     from qdr.suite.data.leaks import check_leaks
-    from qdr.suite.data.shelf import on_shelf
+    from qdr.suite.data.sources import present
 
-    train, test = on_shelf("train"), on_shelf("test")
+    train, test = present("train"), present("test")
     if missing := [f"no {split} images" for split, found in (("training", train), ("test", test)) if not found]:
         raise QdrError(f"{' and '.join(missing)} are here, so nothing was checked: `qdr data status` says how to get them")
     check_leaks(train, test)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qdr.errors import QdrError
-from qdr.suite.data import archive as room
+from qdr.suite.data import archive as unpacking
 from qdr.suite.data.archive import arrange, unpack
 from qdr.suite.data.tasks import Layout, load_cards
 
@@ -50,7 +50,7 @@ def test_a_link_in_a_zip(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("limit", "value"), [("MAX_UNPACKED", 10), ("MAX_MEMBERS", 1), ("MAX_RATIO", 2)])
 def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int) -> None:
-    monkeypatch.setattr(room, limit, value)
+    monkeypatch.setattr(unpacking, limit, value)
     path = tmp_path / "big.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("zeros", "more"):

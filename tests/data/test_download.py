@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from qdr.errors import QdrError
-from qdr.suite.data import download as room
+from qdr.suite.data import download as transfer
 from qdr.suite.data.download import download
 
 BODY = bytes(range(256)) * 16  # 4096 bytes
@@ -125,4 +125,4 @@ def test_attempts_are_bounded(server: Any, target: Path) -> None:
     server.files["set.zip"], server.cut = BODY, [100] * 10
     with pytest.raises(QdrError, match="cut after 300 of 4096"):
         download([server.url("set.zip")], target)
-    assert len(server.asked) == room.ATTEMPTS
+    assert len(server.asked) == transfer.ATTEMPTS

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from qdr.cli import main
 from qdr.errors import QdrError
 from qdr.suite.data.leaks import Leak, bits, check_leaks, leaks, symmetries
-from qdr.suite.data.shelf import on_shelf
+from qdr.suite.data.sources import present
 
 needs_data = pytest.mark.skipif("QDR_DATA" not in os.environ, reason="QDR_DATA names no folder of research data")
 MIRROR, TURN = Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_90
@@ -32,7 +32,7 @@ def jpeg(image: Image.Image) -> Image.Image:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+def sources(tmp_path: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     """Six training images, and a test set of four pairs with other scenes as targets."""
     for name in ("train", "test/input", "test/target"):
         (tmp_path / name).mkdir(parents=True)
@@ -54,19 +54,19 @@ COPIES = {
 }
 
 
-def test_nothing_in_common(shelf: tuple[dict[str, Path], dict[str, Path]]) -> None:
-    assert leaks(*shelf) == []
-    check_leaks(*shelf)
-    check_leaks({}, shelf[1])
+def test_nothing_in_common(sources: tuple[dict[str, Path], dict[str, Path]]) -> None:
+    assert leaks(*sources) == []
+    check_leaks(*sources)
+    check_leaks({}, sources[1])
 
 
 @pytest.mark.parametrize("copy", COPIES)
-def test_planted_copies_are_found(shelf: tuple[dict[str, Path], dict[str, Path]], copy: str) -> None:
-    COPIES[copy](scene(12)).save(shelf[0]["clean"] / "planted.png")
-    (leak,) = leaks(*shelf)
+def test_planted_copies_are_found(sources: tuple[dict[str, Path], dict[str, Path]], copy: str) -> None:
+    COPIES[copy](scene(12)).save(sources[0]["clean"] / "planted.png")
+    (leak,) = leaks(*sources)
     assert leak == Leak("clean/planted", "pairs/12", leak.distance)
     with pytest.raises(QdrError, match=r"hold test images: pairs/12 is clean/planted \(\d+ of 256 bits\): take them out"):
-        check_leaks(*shelf)
+        check_leaks(*sources)
 
 
 def test_eight_versions_of_an_image() -> None:
@@ -87,7 +87,7 @@ def test_a_rain100h_background_among_the_training_photographs(tmp_path: Path) ->
 
 @needs_data
 def test_no_photograph_to_train_on_is_a_test_image(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert {"bsds200", "sice-train"} <= on_shelf("train").keys()
+    assert {"bsds200", "sice-train"} <= present("train").keys()
     assert main(["data", "leaks"]) == 0
     assert capsys.readouterr().out.startswith("no test image of sice, sots-indoor, rain100h")
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from torch import nn
 
 from qdr.distill.balancers import BALANCERS, Balancer, balancer
-from qdr.distill.balancers.base import Pulls
+from qdr.distill.balancers.base import BottleneckGradients
 from qdr.distill.balancers.pcgrad import project
 from qdr.errors import QdrError
 
@@ -151,7 +151,7 @@ def test_gradnorm_against_a_small_implementation() -> None:
     """Chen et al., algorithm 1, with numpy: the gradient of |G_1 - t_1| + |G_2 - t_2| by w, for w = 2 softmax(z)."""
     rule = balancer("gradnorm", 2, 1.0, 1)
     start, losses, norms = np.array([4.0, 2.0]), np.array([1.0, 1.5]), np.array([3.0, 0.5])
-    rule.observe(torch.tensor(start, dtype=torch.float32), Pulls(torch.tensor([[3.0], [0.5]])))
+    rule.observe(torch.tensor(start, dtype=torch.float32), BottleneckGradients(torch.tensor([[3.0], [0.5]])))
     found = rule.own_loss(torch.tensor(losses, dtype=torch.float32))
     assert found is not None
     found.backward()

@@ -1,4 +1,4 @@
-"""No unsafe loader in the tree, and one door per kind of file."""
+"""No unsafe loader in the tree, and one module that opens each kind of file."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import yaml
 from qdr.suite import strict
 from tests.supply.sources import ROOT, calls, files, unsafe
 
-# What opens a file of each kind, and the modules that may: the door, and those that read what this process itself wrote.
-DOORS = {
+# What opens a file of each kind, and the modules that may: the opener, and those that read what this process itself wrote.
+OPENERS = {
     "PIL.Image.open": {
         "qdr/restore/walk.py",
         "qdr/images/decode.py",
@@ -115,7 +115,7 @@ def test_the_yaml_loader_is_a_safe_one() -> None:
     assert issubclass(strict._Plain, yaml.SafeLoader)
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_one_door_for_each_kind_of_file(door: str) -> None:
-    users = {path.relative_to(ROOT).as_posix() for path in (ROOT / "qdr").rglob("*.py") if door in used(path)}
-    assert users == DOORS[door]
+@pytest.mark.parametrize("opener", OPENERS)
+def test_one_door_for_each_kind_of_file(opener: str) -> None:
+    users = {path.relative_to(ROOT).as_posix() for path in (ROOT / "qdr").rglob("*.py") if opener in used(path)}
+    assert users == OPENERS[opener]

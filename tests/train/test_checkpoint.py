@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from torch import nn
 
 from qdr.errors import QdrError
-from qdr.suite.train.checkpoint import Progress, alone, read_state
+from qdr.suite.train.checkpoint import Progress, exclusive, read_state
 
 
 def layer(seed: int = 0) -> nn.Module:
@@ -113,7 +113,7 @@ def test_code_in_a_state_is_not_run(tmp_path: Path) -> None:
 
 
 def hold(state: Path, seconds: float, done: multiprocessing.Queue[float]) -> None:
-    with alone(state):
+    with exclusive(state):
         done.put(time.monotonic())
         time.sleep(seconds)
         done.put(time.monotonic())

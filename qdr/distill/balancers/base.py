@@ -4,7 +4,8 @@ A balancer lives on the CPU and sees the whole batch, however many processes sha
 processes, gradients at the bottleneck stand side by side.
 
 The first loss is the anchor (reconstruction, or the teacher's output where there is no ground truth), the others
-distil. Losses meet at the bottleneck tensor b; `Pulls` holds dL_k/db for each of them, measured every so many steps.
+distil. Losses meet at the bottleneck tensor b; `BottleneckGradients` holds dL_k/db for each of them, measured every so many
+steps.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ Log = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Pulls:
+class BottleneckGradients:
     """Gradients of the losses at the bottleneck, [k, numel]; zero for a loss that does not reach it."""
 
     gradients: Tensor
 
     @classmethod
-    def measure(cls, losses: list[Tensor], bottleneck: Tensor) -> Pulls:
+    def measure(cls, losses: list[Tensor], bottleneck: Tensor) -> BottleneckGradients:
         """One backward pass from each loss to the bottleneck; the graph is kept."""
         rows = []
         for loss in losses:
-            (pull,) = torch.autograd.grad(loss, bottleneck, retain_graph=True, allow_unused=True)
-            rows.append(torch.zeros_like(bottleneck, dtype=torch.float32) if pull is None else pull.float())
-        pulls = torch.stack([row.flatten() for row in rows])
-        return cls((ranks.joined(pulls) / ranks.world() if ranks.world() > 1 else pulls).cpu())
+            (gradient,) = torch.autograd.grad(loss, bottleneck, retain_graph=True, allow_unused=True)
+            rows.append(torch.zeros_like(bottleneck, dtype=torch.float32) if gradient is None else gradient.float())
+        gradients = torch.stack([row.flatten() for row in rows])
+        return cls((ranks.joined(gradients) / ranks.world() if ranks.world() > 1 else gradients).cpu())
 
     def magnitudes(self) -> Tensor:
         """`mean |dL_k/db|`, [k]."""
@@ -63,7 +64,7 @@ class Balancer(nn.Module):
         self.terms, self.weight, self.every = terms, weight, every
         self.fade = 1.0  # factor of the weights of all losses but the first
 
-    def observe(self, losses: Tensor, pulls: Pulls | None) -> None:
+    def observe(self, losses: Tensor, gradients: BottleneckGradients | None) -> None:
         """See the values of the losses [k] at every step and, at some, their gradients at the bottleneck."""
 
     def weights(self) -> Tensor:
@@ -82,12 +83,12 @@ class Balancer(nn.Module):
             (loss,) = losses.values()
             loss.backward()  # type: ignore[no-untyped-call]
             return log | {"loss": float(values)}
-        pulls = None
+        gradients = None
         if bottleneck is not None and step % self.every == 0:
-            pulls = Pulls.measure(list(losses.values()), bottleneck)
-            log |= {f"grad_{name}": float(value) for name, value in zip(losses, pulls.magnitudes(), strict=True)}
-            log["grad_cosine"] = pulls.cosine()
-        self.observe(values, pulls)
+            gradients = BottleneckGradients.measure(list(losses.values()), bottleneck)
+            log |= {f"grad_{name}": float(value) for name, value in zip(losses, gradients.magnitudes(), strict=True)}
+            log["grad_cosine"] = gradients.cosine()
+        self.observe(values, gradients)
         weights = self.weights() * torch.tensor([1.0] + [self.fade] * (self.terms - 1))
         log |= {f"weight_{name}": float(weight) for name, weight in zip(losses, weights, strict=True)}
         self.spread(list(losses.values()), weights, model)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from qdr.distill.balancers.base import Balancer, Pulls
+from qdr.distill.balancers.base import Balancer, BottleneckGradients
 
 TEMPERATURE = 2.0
 
@@ -27,7 +27,7 @@ class Balance(Balancer):
         self.register_buffer("total", torch.zeros(terms))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
-    def observe(self, losses: Tensor, pulls: Pulls | None) -> None:
+    def observe(self, losses: Tensor, gradients: BottleneckGradients | None) -> None:
         self.total += losses
         self.seen += 1
         if int(self.seen) % self.every == 0:

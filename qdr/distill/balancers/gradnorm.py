@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from qdr.distill.balancers.base import Balancer, Pulls
+from qdr.distill.balancers.base import Balancer, BottleneckGradients
 
 ALPHA = 0.5
 
@@ -28,11 +28,11 @@ class Balance(Balancer):
         self.register_buffer("first", torch.zeros(terms))
         self.register_buffer("norms", torch.zeros(terms))
 
-    def observe(self, losses: Tensor, pulls: Pulls | None) -> None:
+    def observe(self, losses: Tensor, gradients: BottleneckGradients | None) -> None:
         if not bool(self.first.any()):
             self.first = losses.clamp(min=1e-12)
-        if pulls is not None:
-            self.norms = pulls.norms()
+        if gradients is not None:
+            self.norms = gradients.norms()
 
     def weights(self) -> Tensor:
         return self.terms * torch.softmax(self.z.detach(), dim=0)

@@ -28,7 +28,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from qdr.distill.balancers.base import Balancer, Pulls
+from qdr.distill.balancers.base import Balancer, BottleneckGradients
 from qdr.errors import QdrError
 
 
@@ -43,10 +43,10 @@ class Balance(Balancer):
         self.register_buffer("log_share", torch.tensor([0.0] + [math.log(weight)] * (terms - 1)))
         self.register_buffer("measured", torch.zeros(terms))
 
-    def observe(self, losses: Tensor, pulls: Pulls | None) -> None:
-        if pulls is None:
+    def observe(self, losses: Tensor, gradients: BottleneckGradients | None) -> None:
+        if gradients is None:
             return
-        magnitudes = pulls.magnitudes()
+        magnitudes = gradients.magnitudes()
         if not bool((magnitudes > 0).all()):
             raise QdrError("a loss has no gradient at the bottleneck, where LMR weighs: choose another `balance`")
         first = not bool(self.measured.any())

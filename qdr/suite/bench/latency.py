@@ -49,7 +49,7 @@ class Case:
 
     @property
     def computes_in(self) -> str:
-        """The precision that the engine is asked for."""
+        """The precision the engine is to run in."""
         return self.precision.partition("-")[0]
 
 
@@ -72,8 +72,8 @@ Timings = dict[tuple[Case, int], Timing]
 
 def bench(config: Config) -> None:
     """Write latency.csv, census.csv, roofline.csv, machine.json, latency.json in results/, every call in work/latency."""
-    asked, results = cases(config), paths.results(config.profile)
-    listed, wrong = judged(asked, config.bench.threads)
+    wanted, results = cases(config), paths.results(config.profile)
+    listed, wrong = judged(wanted, config.bench.threads)
     taken = measure(listed, config)
     write_rows(results / "census.csv", [row for case in listed for row in census_rows(case)])
     peaks = machine.measured(config.bench.threads)
@@ -114,10 +114,10 @@ def cases(config: Config) -> list[Case]:
     return listed
 
 
-def judged(asked: list[Case], threads: int) -> tuple[list[Case], list[dict[str, str]]]:
+def judged(wanted: list[Case], threads: int) -> tuple[list[Case], list[dict[str, str]]]:
     """The cases whose engine computes what the file says on this processor, and a record of each other one."""
     listed, wrong = [], []
-    for case in asked:
+    for case in wanted:
         verdict = verify(Path(case.path), case.engine, case.computes_in, threads)
         if verdict.right:
             listed.append(case)

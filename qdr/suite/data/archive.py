@@ -2,8 +2,8 @@
 
 Refused before a byte is written: members that would leave the folder, links and devices, two members of one name, more
 members or bytes than any set of images has, a compression that no photograph reaches, and what does not fit on the disk.
-Tar archives go through Python's own "data" filter (PEP 706) besides, and their compressed stream is read in sips: tarfile
-takes a long name or an extended header whole, so that a small file could make it fill the memory. `arrange` then picks the
+Tar archives go through Python's own "data" filter (PEP 706) besides, and their compressed stream is read in bounded pieces:
+tarfile takes a long name or an extended header whole, so that a small file could make it fill the memory. `arrange` then picks the
 images by the card's layout: every publisher has another, and a stem must be equal on both sides of a pair.
 """
 
@@ -37,7 +37,7 @@ BROKEN: tuple[type[Exception], ...] = (  # what the readers of archives raise
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError, NotImplementedError),
     *(OSError, ValueError, OverflowError),  # gzip's and bz2's; names the file system refuses; times out of range
 )
-_SIP = 2**20  # bytes of a tar header, at most; members are copied in smaller pieces
+_LARGEST_READ = 2**20  # bytes of a tar header, at most; members are copied in smaller pieces
 _COMPRESSED: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 Member = tuple[str, bool, int]
 
@@ -67,7 +67,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 @contextmanager
 def open_tar(archive: Path) -> Iterator[tarfile.TarFile]:
-    """A tar archive, plain or compressed, none of whose headers takes more than a sip of memory.
+    """A tar archive, plain or compressed, none of whose headers is read into memory whole if it is large.
 
     Raises:
         QdrError: when it is no tar archive from its first byte on.
@@ -76,7 +76,7 @@ def open_tar(archive: Path) -> Iterator[tarfile.TarFile]:
         start = file.read(6)
     opener = next((known for magic, known in _COMPRESSED.items() if start.startswith(magic)), None)
     with ExitStack() as stack:
-        stream: Any = _Sips(stack.enter_context(opener(archive) if opener else archive.open("rb")))
+        stream: Any = _BoundedReads(stack.enter_context(opener(archive) if opener else archive.open("rb")))
         try:
             tar = stack.enter_context(tarfile.open(fileobj=stream, mode="r:"))
         except (tarfile.ReadError, EOFError) as error:
@@ -84,8 +84,8 @@ def open_tar(archive: Path) -> Iterator[tarfile.TarFile]:
         yield tar
 
 
-class _Sips:
-    """A stream of which nobody takes more than a sip at a time."""
+class _BoundedReads:
+    """A stream that refuses reads of more than `_LARGEST_READ` bytes."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -93,7 +93,7 @@ class _Sips:
 
     def read(self, count: int) -> bytes:
         """The next bytes."""
-        if count > _SIP:
+        if count > _LARGEST_READ:
             raise tarfile.TarError(f"a header of {size(count)}")
         return self._stream.read(count)
 

@@ -129,7 +129,7 @@ class Progress:
 
 
 @contextmanager
-def alone(state: Path) -> Iterator[None]:
+def exclusive(state: Path) -> Iterator[None]:
     """Hold the lock of an unfinished run, so that of two commands that want the same model one waits for the other."""
     state.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(state.with_suffix(".lock"))

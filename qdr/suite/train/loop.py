@@ -40,7 +40,7 @@ def fit(
 ) -> Metrics:
     """Train `model` in place, on this process's device, and return the metrics of every logged step.
 
-    `show` is told of every step in the first process: how many are done, of how many.
+    `show` is called after every step in the first process with how many are done, of how many.
 
     Raises:
         QdrError: where the loss is not finite and the schedule's policy stops; a report lies beside the last state.
@@ -55,7 +55,7 @@ def fit(
     ranks.same_everywhere(model)
     progress.log.parent.mkdir(parents=True, exist_ok=True)
     bf16 = use_bf16(schedule.bf16)
-    with progress.writing(metrics) as log, stop.watched() as asked:
+    with progress.writing(metrics) as log, stop.watched() as stopped:
         share = ranks.share_of(schedule.batch, schedule.accumulate)
         batches = data.batches(schedule.steps - start, schedule.batch, schedule.patch, seed, start, share)
         for step, (degraded, target) in enumerate(batches, start):
@@ -73,7 +73,7 @@ def fit(
             if last or step % schedule.log_every == 0:
                 metrics.append({"step": step, "lr": schedule.lr * factor} | entry)
                 log.write(json.dumps(metrics[-1], sort_keys=True) + "\n")
-            signal = ranks.agreed(asked.signal)
+            signal = ranks.agreed(stopped.signal)
             if (signal or (not last and (step + 1) % schedule.save_every == 0)) and ranks.rank() == 0:
                 if not finite(model.state_dict().values()):
                     raise guard.stop(model, degraded, step, progress)

@@ -95,7 +95,7 @@ class Objective(nn.Module):
         losses = {RECONSTRUCTION: self._loss(restored, target)} if self.recipe.labels else {}
         if self.balancer.fade == 0 and self.recipe.labels:
             return losses, None
-        known, answer = self._ask(degraded)
+        known, answer = self._teacher_outputs(degraded)
         for place, pairs in self._taps.items():
             if place == OUTPUT:
                 assert answer is not None
@@ -107,7 +107,7 @@ class Objective(nn.Module):
                 losses[place] = torch.stack([self._compare(taps.features[m], known[t], t) for m, t in pairs]).mean()
         return losses, taps.features[self._bottleneck[0]] if self._bottleneck else None
 
-    def _ask(self, degraded: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
+    def _teacher_outputs(self, degraded: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
         """The teacher's features and, if it is asked for, its output."""
         names = [theirs for pairs in self._taps.values() for _, theirs in pairs]
         if not self._teacher:

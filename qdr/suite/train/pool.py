@@ -104,24 +104,24 @@ def final_psnr(run: Job) -> float | None:
 def _side_by_side(config: Config, needs: Mapping[Job, Sequence[Job]]) -> None:
     steps = {job: float(job.steps if isinstance(job, Extra) else steps_of(config, job)) for job in needs}
     ready, failure = Ready(steps, needs), ""
-    with stop.watched() as asked, Display(len(needs)) as display, ExitStack() as stack:
+    with stop.watched() as stopped, Display(len(needs)) as display, ExitStack() as stack:
         workers = [stack.enter_context(_Worker(config)) for _ in range(min(config.threads, len(needs)))]
-        while not asked.signal and not failure and (ready or any(worker.run for worker in workers)):
+        while not stopped.signal and not failure and (ready or any(worker.run for worker in workers)):
             for worker in workers:
                 if ready and worker.run is None:
                     worker.begin(ready.take())
             spoke = wait([worker.connection for worker in workers], LOOK)
             for worker in [worker for worker in workers if worker.connection in spoke]:
-                told = worker.listen()
-                if isinstance(told, _At):
-                    display.show(told.title, told.step, told.steps)
-                elif isinstance(told, Run | Extra):
-                    display.made(told.title, final_psnr(told))
-                    ready.done(told)
+                message = worker.listen()
+                if isinstance(message, _At):
+                    display.show(message.title, message.step, message.steps)
+                elif isinstance(message, Run | Extra):
+                    display.made(message.title, final_psnr(message))
+                    ready.done(message)
                 else:
-                    failure = failure or told
-    if asked.signal:
-        raise Interrupted(asked.signal)
+                    failure = failure or message
+    if stopped.signal:
+        raise Interrupted(stopped.signal)
     if failure:
         raise QdrError(failure)
 
@@ -154,15 +154,15 @@ class _Worker:
     def listen(self) -> _At | Job | str:
         """What it says: how far it is, the run that it has made, or why it failed."""
         try:
-            told: _At | Job | str = self.connection.recv()
+            message: _At | Job | str = self.connection.recv()
         except (EOFError, ConnectionError):
             self._process.join()
             code = self._process.exitcode or 0
-            told = f"killed by {signal.Signals(-code).name}" if code < 0 else f"its process ended with exit code {code}"
-            told = f"{self.run.title if self.run else 'a worker'}: {told}; run the same command again to go on"
-        if isinstance(told, Run | Extra):
+            message = f"killed by {signal.Signals(-code).name}" if code < 0 else f"its process ended with exit code {code}"
+            message = f"{self.run.title if self.run else 'a worker'}: {message}; run the same command again to go on"
+        if isinstance(message, Run | Extra):
             self.run = None
-        return told
+        return message
 
     def __enter__(self) -> _Worker:
         return self

@@ -34,7 +34,7 @@ from qdr.suite import paths
 from qdr.suite.config import Config
 from qdr.suite.data.loader import PairSet
 from qdr.suite.data.online import OnlineSet
-from qdr.suite.train.checkpoint import Progress, alone, load_weights, save_run
+from qdr.suite.train.checkpoint import Progress, exclusive, load_weights, save_run
 from qdr.suite.train.code import digest
 from qdr.suite.train.display import Show, nowhere
 from qdr.suite.train.loop import fit, use_bf16, validate
@@ -60,7 +60,7 @@ def _make(config: Config, run: Run, show: Show) -> None:
     about = identity(config, run)
     name = fingerprint(about)
     stored, first = paths.store(name), ranks.rank() == 0
-    with alone(paths.unfinished(name)) if first else nullcontext():
+    with exclusive(paths.unfinished(name)) if first else nullcontext():
         if ranks.agreed(first and not stored.is_dir()):
             progress = Progress(paths.unfinished(name), name)
             model, metrics = _train(config, run, _training_pairs(run), progress, show)

@@ -1,4 +1,4 @@
-"""What is on the shelf: the state of every source, and putting a local copy there.
+"""The state of every source of images, and taking a local copy.
 
 `status` compares the cards with data/raw and with the folders below QDR_DATA: a source is *missing*, *present* (the
 number of images is right), *verified* (so are the checksums; asked for, since it reads every byte) or *changed*. `add`
@@ -66,7 +66,7 @@ def print_states(found: Sequence[State]) -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
-def on_shelf(split: str) -> dict[str, Path]:
+def present(split: str) -> dict[str, Path]:
     """The folders of all sources of a split ("train" or "test") that are here."""
     folders = {name: held(name, entry) for name, entry in load_cards().items() if entry.split == split}
     return {name: folder for name, folder in folders.items() if folder}

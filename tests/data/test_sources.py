@@ -15,7 +15,7 @@ from qdr.rows import read_json
 from qdr.suite import paths
 from qdr.suite.data.fetch import fetch
 from qdr.suite.data.records import tree_digest
-from qdr.suite.data.shelf import add, on_shelf, states
+from qdr.suite.data.sources import add, present, states
 
 
 @pytest.fixture(autouse=True)
@@ -111,8 +111,8 @@ def test_states(copy: Path, edit: Callable[..., None]) -> None:
     assert "hashes.json has recorded" in state(verify=True)[3]
     (paths.raw("lol-v1") / "target/1.png").unlink()
     assert state()[:3] == ("changed", "data/raw", 0)
-    assert on_shelf("test") == {"lol-v1": paths.raw("lol-v1")}
-    assert on_shelf("train") == {}
+    assert present("test") == {"lol-v1": paths.raw("lol-v1")}
+    assert present("train") == {}
 
 
 def test_the_table(project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
