@@ -53,7 +53,6 @@ def changed(project: Path, **changes: object) -> Path:
         ({"bench__sides": []}, "bench.sides must be at least one side"),
         ({"bench__sides": [256, 256]}, "each once"),
         ({"bench__sides": [100]}, "bench.sides, fp32.patch and tune.patch must be multiples of 8"),
-        ({"bench__batch": 2}, "bench.batch must be 1, got 2"),
         ({"bench__seconds": -1.0}, "must not be negative"),
         (
             {"bench__models": ["nafnett"]},

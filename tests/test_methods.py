@@ -13,12 +13,12 @@ from qdr.quant.quantizers import QUANTIZERS
 from qdr.suite.export.published import TOOLS
 from qdr.suite.methods import NONE, catalogue, recipe
 from qdr.suite.report.style import colour
-from qdr.suite.zoo import MODELS
+from qdr.suite.zoo import NETWORKS
 
 
 def test_every_name_in_the_catalogue_exists() -> None:
     for name, found in catalogue().items():
-        assert found.model in MODELS, name
+        assert found.model in NETWORKS, name
         assert found.quantizer in (NONE, *QUANTIZERS), name
         assert found.observer in OBSERVERS, name
         assert found.weight_observer in WEIGHT_OBSERVERS, name

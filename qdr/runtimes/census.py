@@ -39,11 +39,6 @@ class Layer:
         return "conv" in self.kind.lower().replace("convert", "") or self.kind.startswith("MatMulInteger")
 
 
-def fp32_convolutions(layers: Iterable[Layer]) -> list[Layer]:
-    """The convolutions that did not become integer ones."""
-    return [layer for layer in layers if layer.convolves and layer.precision != "int8"]
-
-
 def of_openvino(operations: Iterable[Any]) -> list[Layer]:
     """Layers of the runtime model that a compiled OpenVINO model gives; what is only there to be read is left out."""
     layers = []

@@ -149,7 +149,7 @@ class StatsConfig:
 
 @dataclass(frozen=True)
 class BenchConfig:
-    """Latency protocol: which task's models, image sides, threads, batch; per process the untimed calls, the least number
+    """Latency protocol: which task's models, image sides, threads; per process the untimed calls, the least number
     of timed ones and the least seconds they go on for; and how many processes each case has in turn.
 
     `models` are networks timed beside the EFM; each needs a W8A8 method of its own in a block of the task.
@@ -157,7 +157,6 @@ class BenchConfig:
 
     task: str
     sides: list[int]
-    batch: int
     threads: int
     warmup: int
     calls: int
@@ -281,8 +280,6 @@ def _check(config: Config) -> None:
 def _check_bench(bench: BenchConfig) -> None:
     if not bench.sides or min(bench.sides) < 8 or len(set(bench.sides)) < len(bench.sides):
         raise QdrError(f"bench.sides must be at least one side, each once, from 8 pixels on, got {bench.sides}")
-    if bench.batch != 1:
-        raise QdrError(f"bench.batch must be 1, got {bench.batch}: latency is that of one image")
     if bench.warmup < 0 or bench.seconds < 0:
         raise QdrError("bench.warmup and bench.seconds must not be negative")
 

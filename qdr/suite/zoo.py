@@ -41,7 +41,6 @@ NETWORKS: dict[str, Callable[[ModelConfig], nn.Module]] = {
     "aodnet": lambda _: AODNet(),
     "zerodce": lambda _: ZeroDCE(),
 }
-MODELS = tuple(NETWORKS)
 
 
 def build_model(name: str, config: ModelConfig) -> nn.Module:

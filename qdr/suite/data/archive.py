@@ -3,8 +3,8 @@
 Refused before a byte is written: members that would leave the folder, links and devices, two members of one name, more
 members or bytes than any set of images has, a compression that no photograph reaches, and what does not fit on the disk.
 Tar archives go through Python's own "data" filter (PEP 706) besides, and their compressed stream is read in bounded pieces:
-tarfile takes a long name or an extended header whole, so that a small file could make it fill the memory. `arrange` then picks the
-images by the card's layout: every publisher has another, and a stem must be equal on both sides of a pair.
+tarfile takes a long name or an extended header whole, so that a small file could make it fill the memory. `arrange` then
+picks the images by the card's layout: every publisher has another, and a stem must be equal on both sides of a pair.
 """
 
 from __future__ import annotations
