@@ -3,7 +3,7 @@ VENV ?= $(shell test -x "$$VIRTUAL_ENV/bin/python" && echo "$$VIRTUAL_ENV")
 override VENV := $(if $(filter /%,$(VENV)),,$(CURDIR)/)$(or $(VENV),.venv)
 export PATH := $(VENV)/bin:$(PATH)
 
-.PHONY: install repro full public peers weights test slow lint licences report texts docs site verify smoke perf perf-baseline perf-against
+.PHONY: install repro full public peers weights test slow wheel lint licences report texts docs site verify smoke perf perf-baseline perf-against
 install:         ; @.ci/install "$(VENV)"  ## the environment, qdr and the pinned versions; PYTHON=, TORCH_INDEX=: README
 repro: install   ; dvc repro                                                    ## the whole pipeline
 full: install    ; sh .ci/profile full                                           ## the full ablation, after `make repro`
@@ -19,6 +19,7 @@ site: install    ; qdr report site                                              
 texts: install   ; qdr report texts                                             ## numbers of README and docs from results/ alone
 docs: install    ; sphinx-build -q -W --keep-going -b html docs work/docs      ## documentation, warnings are errors
 verify: install  ; qdr report verify                                            ## tables, figures and pages are what results/ gives
+wheel: install   ; .ci/wheel                                                     ## the wheel in an empty folder
 smoke: install   ; sh .ci/smoke                                                 ## the whole pipeline, shortened, in a copy
 perf: install    ; pytest benchmarks -q                                          ## fails where something got slower, with a table
 perf-baseline: install ; pytest benchmarks -q --renew                           ## record this machine's ratios as its baseline
