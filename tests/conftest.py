@@ -22,9 +22,10 @@ from tests import network
 
 network.block()
 ROOT = Path(__file__).resolve().parent.parent
-# A run today tests what it tested yesterday.
+# A run today tests what it tested yesterday; the weekly run of CI looks for new examples (HYPOTHESIS_PROFILE=new-examples).
 hypothesis.settings.register_profile("same-examples", derandomize=True, deadline=None)
-hypothesis.settings.load_profile("same-examples")
+hypothesis.settings.register_profile("new-examples", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same-examples"))
 
 
 @pytest.fixture(autouse=True)
