@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from importlib import metadata
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+shutil.rmtree(ROOT / "docs" / "api", ignore_errors=True)  # pages of modules that are gone would fail
 OPTIONAL = ("av", "brevitas", "cuda", "lpips", "nncf", "tensorrt", "tensorrt_rtx", "torchvision")
 
 project = "qdr"

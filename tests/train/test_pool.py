@@ -74,6 +74,7 @@ def write(project: Path, steps: int) -> None:
     params = project / "params.yaml"
     text = params.read_text().replace("steps: 30,", f"steps: {steps},").replace("save_every: 500", "save_every: 10")
     text = text.replace("threads: 1", "threads: 2")
+    text = text.replace("source: procedural, detectors: [centre]", "source: voc, detectors: [yolox_nano]")
     head, tail = text[: text.index("blocks:\n  finetune:")], text[text.index("search: {}") :]
     lines = [f"  {name}: {vars(block)}\n" for name, block in BLOCKS.items()]
     params.write_text(head.replace("tasks: [lowlight, dehaze, derain, denoise]", "tasks: [derain]", 1) + "blocks:\n")
