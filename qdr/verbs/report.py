@@ -71,7 +71,7 @@ def _declare_compare(compare: Parser) -> None:
 
 def _collect(_: argparse.Namespace) -> None:
     from qdr.suite import config
-    from qdr.suite.report.collect import collect
+    from qdr.suite.evaluate.collect import collect
 
     collect(config.load())
 

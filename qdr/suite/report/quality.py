@@ -170,3 +170,4 @@ class Quality:
 
 INPUT = Setting("input", "FP32")
 FP32 = Setting("fp32", "FP32")
+QDR = Setting("qdr", "W8A8")

@@ -20,7 +20,7 @@ import pandas as pd
 from qdr.errors import QdrError
 from qdr.rows import read_json
 from qdr.suite import paths
-from qdr.suite.report.load import Check, load
+from qdr.suite.report.load import Schema, load
 
 WORKTREE = (".", "worktree")
 UNREAD = ": it is not compared"  # how a note ends that says so of a file
@@ -46,7 +46,7 @@ class Side:
     single: bool = False
     notes: list[str] = field(default_factory=list)
 
-    def rows(self, folder: Path, name: str, schema: dict[str, Check], *needed: str) -> pd.DataFrame | None:
+    def rows(self, folder: Path, name: str, schema: Schema, *needed: str) -> pd.DataFrame | None:
         """The rows of a CSV; None if the side has none, or none with the columns that are `needed`."""
         if not (folder / name).is_file():
             return None
