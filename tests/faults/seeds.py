@@ -27,7 +27,7 @@ from qdr.suite.detection import voc
 from qdr.suite.jetson import bundle, results
 from qdr.suite.jetson.measure import SCHEMA, digest
 from qdr.suite.report import load
-from qdr.suite.report.texts.claims import read_claims
+from qdr.suite.report.texts import read_claims
 from qdr.suite.train.checkpoint import load_weights
 from tests.faults.models import model, pack
 
