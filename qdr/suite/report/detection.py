@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from qdr.models import TASKS
+from qdr.suite.evaluate import SHOWN
 from qdr.suite.evaluate.stats import Interval
 from qdr.suite.report.load import DETECTION, load
 
-METHODS = ("fp32", "ptq", "qat", "qdr")
+METHODS = tuple(SHOWN)
 LABELS = {"centre": "own detector", "yolox_nano": "YOLOX-nano", "nanodet_m": "NanoDet-m", "FastestDet": "FastestDet"}
 
 
@@ -26,7 +27,7 @@ class Detection:
 
     @property
     def tasks(self) -> list[str]:
-        """Tasks that have rows, in the house's order."""
+        """Tasks that have rows, in the order of `TASKS`."""
         present = {task for task, *_ in self.rows}
         return [task for task in TASKS if task in present]
 

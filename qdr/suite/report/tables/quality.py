@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from qdr.errors import QdrError
 from qdr.metrics.recovery import psnr_ratio
 from qdr.suite.config import BITS, SCENES
+from qdr.suite.evaluate import SHOWN
 from qdr.suite.evaluate.stats import Bootstrap
 from qdr.suite.report.quality import (
     FP32,
@@ -136,7 +137,7 @@ def main_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
 
 def summary_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
     """A line per test set, for the README: PSNR of the main methods and what QDR's INT8 engine keeps."""
-    shown = [INPUT, FP32, Setting("fp32-tuned", "FP32"), *(Setting(method, "W8A8") for method in ("ptq", "qat", "qdr"))]
+    shown = [INPUT, FP32, Setting("fp32-tuned", "FP32"), *(Setting(m, bits) for m, bits in SHOWN.items() if bits != "FP32")]
     header = ["Task", *(label(s.method) + (" INT8" if s.bits == "W8A8" else "") for s in shown), "QDR gain recovery"]
     rows = []
     for task, split in quality.sets(kind):
