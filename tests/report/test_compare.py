@@ -19,7 +19,7 @@ from qdr.errors import QdrError
 from qdr.rows import read_rows, write_rows
 from qdr.suite.evaluate.stats import Bootstrap
 from qdr.suite.report.compare import compare, failures, show
-from qdr.suite.report.compare.rows import QUANTITIES, Comparison, Row, Section, filled, same_machine
+from qdr.suite.report.compare.rows import SECTIONS, Comparison, Row, Section, filled, same_machine
 
 Edit = Callable[[dict[str, str]], bool]
 
@@ -47,9 +47,7 @@ def drop(row: dict[str, str]) -> dict[str, Any]:
 
 
 def section(found: Comparison, kind: str, quantity: str = "") -> Section:
-    return next(
-        s for s in next(iter(found.profiles.values())) if s.quantity.kind == kind and s.quantity.name.startswith(quantity)
-    )
+    return next(s for s in next(iter(found.profiles.values())) if s.kind == kind and s.name.startswith(quantity))
 
 
 def test_the_same_results_twice(two: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,11 +56,7 @@ def test_the_same_results_twice(two: tuple[Path, Path], capsys: pytest.CaptureFi
     assert show.NOTHING in capsys.readouterr().out
     found = compare(a, b)
     assert found.alike
-    assert all(
-        len(s.rows) > 0
-        for s in next(iter(found.profiles.values()))
-        if s.quantity.name != "AP" and s.quantity.kind != "training"
-    )
+    assert all(len(s.rows) > 0 for s in next(iter(found.profiles.values())) if s.name != "AP" and s.kind != "training")
     assert main(["compare", a, b, "--markdown", "-"]) == 0
     assert show.NOTHING in capsys.readouterr().out
 
@@ -102,9 +96,9 @@ def test_swapped_sides_give_opposite_signs(values: list[tuple[float, float]]) ->
             {"m": "x", "image": range(len(values)), "seed": 0, "metric": "psnr", "value": [v[side] for v in values]}
         )
 
-    stats, quantity = Bootstrap(200, 0.95), dataclasses.replace(QUANTITIES[0], what=("m",), how=())
-    (there,) = filled(Section(quantity), [frame(0), frame(1)], stats).rows
-    (back,) = filled(Section(quantity), [frame(1), frame(0)], stats).rows
+    stats, psnr = Bootstrap(200, 0.95), dataclasses.replace(SECTIONS[0], what=("m",), how=())
+    (there,) = filled(psnr, [frame(0), frame(1)], stats).rows
+    (back,) = filled(psnr, [frame(1), frame(0)], stats).rows
     assert there.change == pytest.approx(-back.change)
     assert there.interval is not None
     assert back.interval is not None
@@ -373,4 +367,4 @@ def test_a_latency_of_zero_is_refused(two: tuple[Path, Path]) -> None:
 def test_no_interval_of_one_image() -> None:
     one = Row(("x",), 30.0, 29.0, -1.0)
     assert not one.significant
-    assert Section(QUANTITIES[0]).better(one) is None
+    assert SECTIONS[0].better(one) is None

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from qdr.errors import QdrError, nearest
 from qdr.suite.evaluate.stats import Bootstrap
-from qdr.suite.report.compare.rows import QUANTITIES, Comparison, compared
+from qdr.suite.report.compare.rows import SECTIONS, Comparison, compared
 from qdr.suite.report.compare.sides import UNREAD, Side, open_side
 
 RESAMPLES, CONFIDENCE = 5000, 0.95
@@ -38,9 +38,7 @@ def compare(a: str, b: str, profile: str | None = None) -> Comparison:
     with ExitStack() as stack:
         sides = open_side(a, "A", stack), open_side(b, "B", stack)
         notes, pairs = _pairs(*sides, profile)
-        found = {
-            name: [compared(quantity, sides, folders, stats) for quantity in QUANTITIES] for name, folders in pairs.items()
-        }
+        found = {name: [compared(section, sides, folders, stats) for section in SECTIONS] for name, folders in pairs.items()}
     for side, other in (sides, sides[::-1]):  # what both lack and nothing here needs is not missed
         notes += [f"{side.letter}: {note}" for note in side.notes if note not in other.notes or note.endswith(UNREAD)]
     if not any(section.rows or section.refused for sections in found.values() for section in sections):
@@ -58,14 +56,14 @@ def failures(comparison: Comparison, what: str, drop: float, slowdown: float) ->
     """
     lines = [note for note in comparison.notes if note.endswith(UNREAD)]
     for profile, sections in comparison.profiles.items():
-        for section in (section for section in sections if section.quantity.kind in GATES[what]):
+        for section in (section for section in sections if section.kind in GATES[what]):
             for row in section.rows:
                 name, factor = f"{profile}: {'/'.join(row.what)}", row.change if section.absolute else row.to_fp32
-                if section.quantity.ratio and factor is not None and factor > slowdown:
+                if section.ratio and factor is not None and factor > slowdown:
                     lines.append(f"{name}: {factor:.2f} times as long" + ("" if section.absolute else ", relative to FP32"))
-                elif "PSNR" in section.quantity.name and row.significant and -row.change > drop:
+                elif "PSNR" in section.name and row.significant and -row.change > drop:
                     lines.append(f"{name}: {section.text(row)} dB")
-            if "PSNR" in section.quantity.name:
+            if "PSNR" in section.name:
                 lines += [f"{profile}: {'/'.join(key)}: not compared, {reason}" for key, reason in section.refused]
     return lines
 

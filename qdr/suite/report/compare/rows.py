@@ -25,53 +25,8 @@ SEEN = ("task", "detector", "condition", "method", "bits")
 CASE = ("model", "engine", "precision", "threads", "batch", "height", "width")
 MACHINE = ("cpu", "capability", "cpu_count", "cpu_flags", "machine", "system")  # of latency.json
 OTHER = "different machines: absolute times are not comparable, the ratio to FP32 is"
+ENGINES = ("reference", "engine")
 NAMED = 3  # images that a reason names
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """What is compared: rows of a file with a `metric`, if it has several, matched by the columns `what`.
-
-    Rows that are the same in `what` but not in `how` were measured otherwise and are not compared. A `ratio` is B / A, not
-    B - A, and stated over that of FP32 as well, in which a faster machine cancels out. `note` is for readers of a change.
-    """
-
-    kind: str
-    name: str
-    file: str
-    schema: Schema
-    what: Key
-    how: Key = ()
-    value: str = "value"
-    metric: str = ""
-    digits: int = 3
-    upward: bool = True
-    ratio: bool = False
-    note: str = ""
-
-    @property
-    def needs(self) -> set[str]:
-        """The columns without which a file is not compared."""
-        return {*self.what, *self.how, self.value, "image", "seed", "step", "metric"} & set(self.schema)
-
-
-QUANTITIES = (
-    Quantity("quality", "PSNR (dB)", "quality.csv", QUALITY, MODEL, ("protocol", "engine"), metric="psnr"),
-    Quantity("quality", "SSIM", "quality.csv", QUALITY, MODEL, ("protocol", "engine"), metric="ssim", digits=4),
-    *(
-        Quantity("parity", name, "parity.csv", PARITY, MODEL, ("reference", "engine"), value, "", digits, False, note=note)
-        for name, value, digits, note in (
-            ("mean level", "mean_level", 4, f"the gate of the pipeline is {GATE_MEAN_LEVEL} on every image"),
-            ("|Δ PSNR| (dB)", "delta_psnr_db", 5, f"the gate of the pipeline is ±{GATE_PSNR_DB} dB in the mean"),
-        )
-    ),
-    Quantity("training", "final PSNR on validation images (dB)", "training.csv", TRAINING, RUN, metric="val_psnr"),
-    *(
-        Quantity("detection", name, "detection.csv", DETECTION, SEEN, ("images",), metric=name.lower(), note=note)
-        for name, note in dict.fromkeys(("AP50", "AP"), "no interval: detection.csv has one value for all images").items()
-    ),
-    Quantity("speed", "median latency (ms)", "latency.csv", LATENCY, CASE, (), "median_ms", "", 2, False, ratio=True),
-)
 
 
 @dataclass(frozen=True)
@@ -102,23 +57,34 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """All rows of one quantity: significant changes first, then by size.
+    """One quantity: the rows of a file with a `metric`, if it has several, matched by the columns `what`.
 
-    `absolute`: both sides ran on the same kind of machine, so that times can be compared as they are. `only` has the keys
-    that one side alone has, by side ("A", "B"); `refused` what is not compared although both sides have it, and why.
+    Rows that are the same in `what` but not in `how` were measured otherwise and are not compared. A `ratio` is B / A, not
+    B - A, and stated over that of FP32 as well, in which a faster machine cancels out; `absolute` says that both sides ran
+    on the same kind of machine. Found are `rows` (significant changes first, then by size), the keys that one side alone
+    has (`only`, by "A" and "B"), what is `refused` though both sides have it, and why, and `notes` for readers of a change.
     """
 
-    quantity: Quantity
+    kind: str
+    name: str
+    schema: Schema
+    what: Key
+    how: Key = ()
+    value: str = "value"
+    metric: str = ""
+    digits: int = 3
+    upward: bool = True
+    ratio: bool = False
     absolute: bool = True
-    rows: list[Row] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    rows: tuple[Row, ...] = ()
     only: dict[str, list[Key]] = field(default_factory=dict)
-    refused: list[tuple[Key, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    refused: tuple[tuple[Key, str], ...] = ()
 
     @property
     def columns(self) -> Key:
         """What the entries of a key are."""
-        return (*self.quantity.what, *self.quantity.how)
+        return (*self.what, *self.how)
 
     @property
     def changed(self) -> list[Row]:
@@ -132,14 +98,29 @@ class Section:
 
     def better(self, row: Row) -> bool | None:
         """Whether a significant change is for the better; None where it is not significant."""
-        return (row.change > 0) == self.quantity.upward if row.significant else None
+        return (row.change > 0) == self.upward if row.significant else None
 
     def text(self, row: Row) -> str:
         """The text of a change."""
-        if self.quantity.ratio:
+        if self.ratio:
             return f"{row.change:.2f}×"
-        digits = self.quantity.digits
-        return show(row.interval, digits, sign=True) if row.interval else f"{row.change:+.{digits}f}"
+        return show(row.interval, self.digits, sign=True) if row.interval else f"{row.change:+.{self.digits}f}"
+
+
+_IMAGES = ("no interval: detection.csv has one value for all images",)
+_LEVEL = (f"the gate of the pipeline is {GATE_MEAN_LEVEL} on every image",)
+_PSNR = (f"the gate of the pipeline is ±{GATE_PSNR_DB} dB in the mean",)
+_FILES = {"speed": "latency.csv"}
+SECTIONS = (
+    Section("quality", "PSNR (dB)", QUALITY, MODEL, ("protocol", "engine"), metric="psnr"),
+    Section("quality", "SSIM", QUALITY, MODEL, ("protocol", "engine"), metric="ssim", digits=4),
+    Section("parity", "mean level", PARITY, MODEL, ENGINES, "mean_level", digits=4, upward=False, notes=_LEVEL),
+    Section("parity", "|Δ PSNR| (dB)", PARITY, MODEL, ENGINES, "delta_psnr_db", digits=5, upward=False, notes=_PSNR),
+    Section("training", "final PSNR on validation images (dB)", TRAINING, RUN, metric="val_psnr"),
+    Section("detection", "AP50", DETECTION, SEEN, ("images",), metric="ap50", notes=_IMAGES),
+    Section("detection", "AP", DETECTION, SEEN, ("images",), metric="ap", notes=_IMAGES),
+    Section("speed", "median latency (ms)", LATENCY, CASE, (), "median_ms", digits=2, upward=False, ratio=True),
+)
 
 
 @dataclass(frozen=True)
@@ -157,55 +138,56 @@ class Comparison:
         return not self.notes and all(section.alike for sections in self.profiles.values() for section in sections)
 
 
-def compared(quantity: Quantity, sides: tuple[Side, Side], folders: tuple[Path, Path], stats: Bootstrap) -> Section:
-    """The section of a quantity."""
+def compared(section: Section, sides: tuple[Side, Side], folders: tuple[Path, Path], stats: Bootstrap) -> Section:
+    """A section with what two sides have of it."""
+    needed = {*section.columns, section.value, "image", "seed", "step", "metric"} & set(section.schema)
     pairs = list(zip(sides, folders, strict=True))
-    frames = [side.rows(folder, quantity.file, quantity.schema, quantity.needs) for side, folder in pairs]
-    machines = [side.record(folder, "latency.json") for side, folder in pairs] if quantity.ratio else []
-    section = filled(Section(quantity, not machines or same_machine(*machines)), frames, stats)
-    section.notes.extend([quantity.note] if section.changed and quantity.note else [])
-    section.notes.extend(_about(*machines) if machines and not section.alike else [])
-    return section
+    file = _FILES.get(section.kind, f"{section.kind}.csv")
+    found = filled(section, [side.rows(folder, file, section.schema, needed) for side, folder in pairs], stats)
+    if not section.ratio:
+        return found
+    machines = [side.record(folder, "latency.json") for side, folder in pairs]
+    notes = () if found.alike else (*found.notes, *_about(*machines))
+    return replace(found, notes=notes, absolute=same_machine(*machines))
 
 
 def filled(section: Section, frames: list[pd.DataFrame | None], stats: Bootstrap) -> Section:
-    """The section with every row of two frames in it."""
+    """A section with every row of two frames in it."""
     a, b = (_groups(frame, section) for frame in frames)
-    rows, quantity, seeds = [], section.quantity, 0
+    rows, refused, seeds = [], [], 0
     for key in a.keys() & b.keys():
-        first, second = (side[key].groupby("image")[quantity.value].mean() for side in (a, b))  # seeds averaged
+        first, second = (side[key].groupby("image")[section.value].mean() for side in (a, b))  # seeds averaged
         if reason := _other_images(set(first.index), set(second.index)):
-            section.refused.append((key, reason))
+            refused.append((key, reason))
             continue
         before, after = (np.asarray(values, np.float64) for values in (first, second))
-        change = float(after.mean() / before.mean() if quantity.ratio else (after - before).mean())
+        change = float(after.mean() / before.mean() if section.ratio else (after - before).mean())
         interval = stats.difference(after, before) if len(before) > 1 else None
         rows.append(Row(key, float(before.mean()), float(after.mean()), change, interval))
         seeds += set(a[key]["seed"]) != set(b[key]["seed"])
-    rows = list(_to_fp32(rows, section)) if quantity.ratio else rows
-    sizes = {row.what: abs(math.log(row.change) if quantity.ratio else row.change) for row in rows}
-    section.rows.extend(sorted(rows, key=lambda row: (not row.significant, -sizes[row.what], row.what)))
+    rows = list(_to_fp32(rows, section)) if section.ratio else rows
+    sizes = {row.what: abs(math.log(row.change) if section.ratio else row.change) for row in rows}
+    rows.sort(key=lambda row: (not row.significant, -sizes[row.what], row.what))
     only_a, only_b = sorted(a.keys() - b.keys()), sorted(b.keys() - a.keys())
-    section.refused.extend(_measured_otherwise(section, only_a, only_b))
-    section.only.update({"A": only_a, "B": only_b})
-    section.notes.extend([f"{seeds} rows average other seeds in A than in B"] if seeds else [])
-    return section
+    refused += _measured_otherwise(section, only_a, only_b)
+    notes = section.notes if not all(row.same for row in rows) else ()
+    notes += (f"{seeds} rows average other seeds in A than in B",) if seeds else ()
+    only = {"A": only_a, "B": only_b}
+    return replace(section, rows=tuple(rows), refused=tuple(refused), only=only, notes=notes)
 
 
 def _groups(frame: pd.DataFrame | None, section: Section) -> dict[Key, pd.DataFrame]:
     """The rows of each key, with an image and a seed each: one where there is one value for all."""
-    quantity = section.quantity
     if frame is None:
         return {}
-    chosen = frame[frame["metric"] == quantity.metric] if quantity.metric else frame
+    chosen = frame[frame["metric"] == section.metric] if section.metric else frame
     if "step" in chosen:  # of a training the last
-        chosen = chosen.sort_values("step").drop_duplicates([*quantity.what, "seed"], keep="last")
-    if quantity.ratio and (chosen[quantity.value] <= 0).any():
-        worst = f"{quantity.value} {chosen[quantity.value].min()}"
-        raise QdrError(f"{quantity.file}: {worst} is not a time: run `qdr bench` again")
+        chosen = chosen.sort_values("step").drop_duplicates([*section.what, "seed"], keep="last")
+    values = chosen[section.value].abs() if "|" in section.name else chosen[section.value]  # whose sign means nothing
+    if section.ratio and (values <= 0).any():
+        raise QdrError(f"latency.csv: {section.value} {values.min()} is not a time: run `qdr bench` again")
     filler = {name: 0 for name in ("image", "seed") if name not in chosen}
-    size = chosen[quantity.value].abs() if "|" in quantity.name else chosen[quantity.value]  # its sign means nothing
-    groups = chosen.assign(**{quantity.value: size}, **filler).groupby(list(section.columns), sort=False)
+    groups = chosen.assign(**{section.value: values}, **filler).groupby(list(section.columns), sort=False)
     return {tuple(map(str, key)): group for key, group in groups}
 
 
@@ -228,10 +210,10 @@ def _other_images(here: set[Any], there: set[Any]) -> str:
 
 def _measured_otherwise(section: Section, only_a: list[Key], only_b: list[Key]) -> Iterator[tuple[Key, str]]:
     """What both sides measured, but by another protocol or in another engine; taken out of the two lists."""
-    count = len(section.quantity.what)
+    count = len(section.what)
     for key in list(only_a):
         for twin in [other for other in only_b if other[:count] == key[:count]][:1]:
-            named = zip(section.quantity.how, key[count:], twin[count:], strict=True)
+            named = zip(section.how, key[count:], twin[count:], strict=True)
             yield key, "; ".join(f"{name} {a} in A, {b} in B" for name, a, b in named if a != b)
             only_a.remove(key)
             only_b.remove(twin)

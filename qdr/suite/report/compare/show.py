@@ -49,11 +49,10 @@ def _section(section: Section, shown: int | None) -> list[str]:
     def listed(keys: list[Key]) -> str:
         return ", ".join(map(name, keys[:ALONE])) + (f" and {len(keys) - ALONE} more" if len(keys) > ALONE else "")
 
-    quantity = section.quantity
-    title = ", ".join([f"{quantity.kind}: {quantity.name}", *(f"{section.columns[i]} {keys[0][i]}" for i in shared)])
+    title = ", ".join([f"{section.kind}: {section.name}", *(f"{section.columns[i]} {keys[0][i]}" for i in shared)])
     lines = [f"### {title}", "", _summary(section), ""]
     if section.changed:
-        header = [name(section.columns), "A", "B", *(["B / A", "to FP32"] if quantity.ratio else ["B - A"])]
+        header = [name(section.columns), "A", "B", *(["B / A", "to FP32"] if section.ratio else ["B - A"])]
         lines += [*_table([header, *([name(row.what), *_cells(section, row)] for row in section.changed[:shown])]), ""]
     left = len(section.changed) - len(section.changed[:shown])
     remarks = [f"and {left} more rows with smaller changes (all of them: --json, --markdown FILE)"] if left else []
@@ -77,8 +76,8 @@ def _summary(section: Section) -> str:
 
 def _cells(section: Section, row: Row) -> list[str]:
     verdict = {True: " better", False: " worse", None: " n.s." if row.interval else ""}[section.better(row)]
-    ratio = ["—" if row.to_fp32 is None else f"{row.to_fp32:.2f}×"] if section.quantity.ratio else []
-    values = (f"{value:.{section.quantity.digits}f}" for value in (row.before, row.after))
+    ratio = ["—" if row.to_fp32 is None else f"{row.to_fp32:.2f}×"] if section.ratio else []
+    values = (f"{value:.{section.digits}f}" for value in (row.before, row.after))
     return [*values, section.text(row) + verdict, *ratio]
 
 
@@ -98,13 +97,13 @@ def _record(section: Section) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     for row in section.rows:
         found = named(row.what) | {"a": row.before, "b": row.after}
-        found["ratio" if section.quantity.ratio else "difference"] = row.change
+        found["ratio" if section.ratio else "difference"] = row.change
         if row.interval is not None:
             found |= {"low": row.interval.low, "high": row.interval.high, "significant": row.significant}
-        rows.append(found | ({"ratio_to_fp32": row.to_fp32} if section.quantity.ratio else {}))
+        rows.append(found | ({"ratio_to_fp32": row.to_fp32} if section.ratio else {}))
     return {
-        "kind": section.quantity.kind,
-        "quantity": section.quantity.name,
+        "kind": section.kind,
+        "quantity": section.name,
         "rows": rows,
         "only": {side: [named(key) for key in keys] for side, keys in sorted(section.only.items())},
         "not_compared": [named(key) | {"reason": reason} for key, reason in section.refused],
