@@ -5,18 +5,17 @@ around quoted numbers, with a Jinja expression where each number is:
 
     "QDR has {{ diff('qdr', 'qat').derain | signed }} dB"
 
-`quantities` lists what an expression may name; its last filter makes the text of the number (`FILTERS`). `qdr report verify`
-demands that the page says the same, however its lines are broken; `qdr report texts` writes the numbers that moved into the
-page. What a sentence concludes cannot be rewritten, so a claim may also state what has to hold: "ahead('qdr', 'qat') == []".
-Numbers that do not follow from results/ are listed with the reason, and a number of a listed section that is neither quoted
-nor listed is an error: nothing is left out by oversight.
+`quantities` lists what an expression may name; its last filter makes the text of the number (`FILTERS`); min, max, sum, map,
+round(3, 'ceil') and others are Jinja's own. `qdr report verify` demands that the page says the same, however its lines are
+broken; `qdr report texts` writes the numbers that moved into the page. What a sentence concludes cannot be rewritten, so a
+claim may also state what has to hold: "ahead('qdr', 'qat') == []". Numbers that do not follow from results/ are listed with
+the reason, and a number of a listed section that is neither quoted nor listed is an error: nothing is left out by oversight.
 
 A generated table stands between `<!-- table embedded/quality/summary -->` and `<!-- /table -->`, the only markers.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -55,33 +54,12 @@ def like(named: Mapping[str, Any], *patterns: str, without: str = "") -> list[An
     return [named[name] for name in fits]
 
 
-def over(named: Mapping[str, Any], *models: str, without: str = "") -> list[Any]:
-    """The values of models on every test set but one.
-
-    >>> over({"derain": {"qat": 1, "qdr": 2}, "dehaze": {"qat": 3, "qdr": 4}}, "qdr")
-    [2, 4]
-    """
-    return [values[model] for name, values in named.items() if name != without for model in models]
-
-
-def up(value: float, digits: int = 2) -> str:
-    """A bound: rounded away from zero.
-
-    >>> up(0.00112, 3)
-    '0.002'
-    """
-    return f"{math.copysign(math.ceil(abs(value) * 10**digits - 1e-9) / 10**digits, value):.{digits}f}"
-
-
 FILTERS: dict[str, Callable[..., Any]] = {
     "fixed": lambda value, digits=2: f"{value:.{digits}f}",
     "signed": lambda value, digits=2: f"{value:+.{digits}f}",
     "tested": lambda value, digits=2: f"{value:+.{digits}f}" + ("" if value.significant else " n.s."),
     "percent": lambda value, digits=0: f"{100 * value:.{digits}f}",
-    "up": up,
     "like": like,
-    "over": over,
-    "mean": lambda named: sum(named.values()) / len(named),
 }
 ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined)
 ENVIRONMENT.filters |= FILTERS
@@ -112,13 +90,10 @@ def finder(text: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True)
 class Claim:
-    """Words that a page must contain, once.
+    """Words with expressions that a page must contain, once, and conditions without which they are not true.
 
-    Args:
-        text: the words, with expressions.
-        holds: conditions without which they are not true.
-        let: expressions by short name, for those of this claim.
-        each: the claim is made for every entry, whose two words stand for LABEL and KEY.
+    `let` gives short names to expressions. With `each` the claim is made for every entry, whose two words replace LABEL
+    and KEY.
     """
 
     text: str
@@ -202,23 +177,14 @@ def _readings(profile: str | None) -> Iterator[tuple[Path, Reading]]:
 
 @dataclass
 class Reading:
-    """A page, and what comparing it with results/ found.
-
-    Args:
-        name: of the page.
-        text: of the page.
-        edits: what to write where, so that the page is right.
-        stale: a line per edit.
-        wrong: what no rewriting mends.
-        covered: where numbers are quoted or listed.
-    """
+    """A page, and what comparing it with results/ found: `edits` make it right, what is `wrong` no rewriting mends."""
 
     name: str
     text: str
     edits: list[tuple[int, int, str]] = field(default_factory=list)
-    stale: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)  # a line per edit
     wrong: list[str] = field(default_factory=list)
-    covered: list[tuple[int, int]] = field(default_factory=list)
+    covered: list[tuple[int, int]] = field(default_factory=list)  # where numbers are quoted or listed
 
     def at(self, offset: int) -> str:
         """The page and the line of an offset."""

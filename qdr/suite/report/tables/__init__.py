@@ -27,22 +27,13 @@ Make = Callable[[Results], Table | None]
 
 # By file, which rows a table is of and how it is made: None where a profile has nothing of the kind.
 TABLES: dict[str, tuple[str, Make]] = {
-    "quality/main": (
-        "quality.csv: FP32 and W8A8, real test images",
-        lambda r: main_table(r.quality, r.kind, r.stats),
-    ),
+    "quality/main": ("quality.csv: FP32 and W8A8, real test images", lambda r: main_table(r.quality, r.kind, r.stats)),
     "quality/main-scenes": (
         "quality.csv: FP32 and W8A8, held-out scenes",
         lambda r: main_table(r.quality, r.other, r.stats) if r.other else None,
     ),
-    "quality/summary": (
-        "quality.csv: the README's table",
-        lambda r: summary_table(r.quality, r.kind, r.stats),
-    ),
-    "quality/ablation": (
-        "quality.csv: methods qdr, qdr-no-*",
-        lambda r: ablation_table(r.quality, r.kind, r.stats),
-    ),
+    "quality/summary": ("quality.csv: the README's table", lambda r: summary_table(r.quality, r.kind, r.stats)),
+    "quality/ablation": ("quality.csv: methods qdr, qdr-no-*", lambda r: ablation_table(r.quality, r.kind, r.stats)),
     "quality/low-bit": (
         "quality.csv: fewer than 8 bits, or few training images",
         lambda r: low_bit_table(r.quality, r.kind, r.stats),
@@ -55,18 +46,12 @@ TABLES: dict[str, tuple[str, Make]] = {
         "quality.csv: all quantized methods",
         lambda r: ranking_table(r.quality, r.kind, r.config.stats.confidence),
     ),
-    "quality/sensitivity": (
-        "sensitivity.csv",
-        lambda r: sensitivity_table(r.folder / "sensitivity.csv"),
-    ),
+    "quality/sensitivity": ("sensitivity.csv", lambda r: sensitivity_table(r.folder / "sensitivity.csv")),
     "quality/packaged": (
         "packaged.csv: the weights that come with qdr",
         lambda r: packaged_table(r.folder / "packaged.csv", r.stats) if r.has("packaged.csv") else None,
     ),
-    "quality/parity": (
-        "parity.csv, numerics.csv",
-        lambda r: parity_table(r.folder / "parity.csv"),
-    ),
+    "quality/parity": ("parity.csv, numerics.csv", lambda r: parity_table(r.folder / "parity.csv")),
     "quality/detection": (
         "detection.csv",
         lambda r: detection_table(r.detection, r.stats, r.config.detect.resamples) if r.has("detection.csv") else None,
@@ -89,10 +74,7 @@ TABLES: dict[str, tuple[str, Make]] = {
         "kernels.csv: predicted, not measured",
         lambda r: target_table(read_kernels(r.folder / "kernels.csv")),
     ),
-    "speed/census": (
-        "census.csv",
-        lambda r: census_table(r.folder / "census.csv") if r.has("census.csv") else None,
-    ),
+    "speed/census": ("census.csv", lambda r: census_table(r.folder / "census.csv") if r.has("census.csv") else None),
     "speed/roofline": (
         "roofline.csv, machine.json",
         lambda r: roofline_table(r.folder / "roofline.csv") if r.has("roofline.csv") else None,
