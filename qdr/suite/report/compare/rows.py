@@ -162,7 +162,9 @@ def filled(section: Section, frames: list[pd.DataFrame | None], stats: Bootstrap
             continue
         before, after = (np.asarray(values, np.float64) for values in (first, second))
         change = float(after.mean() / before.mean() if section.ratio else (after - before).mean())
-        interval = stats.difference(after, before) if len(before) > 1 else None
+        interval = Interval(0.0, 0.0, 0.0) if len(before) > 1 else None
+        if interval and not np.array_equal(before, after):
+            interval = stats.difference(after, before)
         rows.append(Row(key, float(before.mean()), float(after.mean()), change, interval))
         seeds += set(a[key]["seed"]) != set(b[key]["seed"])
     rows = list(_to_fp32(rows, section)) if section.ratio else rows
