@@ -141,9 +141,8 @@ class BlockConfig:
 
 @dataclass(frozen=True)
 class StatsConfig:
-    """Paired bootstrap over images: resamples and two-sided confidence level."""
+    """Two-sided confidence level of paired intervals."""
 
-    resamples: int
     confidence: float
 
 

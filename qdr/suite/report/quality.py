@@ -139,6 +139,11 @@ class Quality:
             self._values[key].flags.writeable = False
         return self._values[key]
 
+    def by_seed(self, task: str, split: str, metric: str, setting: Setting) -> Values:
+        """One value per seed and image, [seeds, images], sorted; [0, 0] if it was not measured."""
+        rows = self._rows(task, split, metric, setting, PROTOCOL)
+        return rows.pivot(index="seed", columns="image", values="value").to_numpy(np.float64)
+
     def seeds(self, task: str, split: str, metric: str, setting: Setting) -> Values:
         """The mean over images of each seed."""
         return self._rows(task, split, metric, setting, PROTOCOL).groupby("seed")["value"].mean().to_numpy(np.float64)

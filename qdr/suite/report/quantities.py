@@ -4,8 +4,8 @@
     psnr.polyu['qdr/W4A4/6']            a model is method, method/bits, or method/bits/images
     psnr['rain100h y-limited'].fp32     in the protocol that the field uses for a set
     diff('qdr', 'qat').polyu            dB, paired by image, with an interval: .low, .high, .significant
-    ahead('qdr', 'qat')                 the test sets on which the first is significantly ahead of the second
-    apart('derain', 'qat/W4A4', 'ptq')  which methods differ significantly from a model of that width: 'better' or 'worse'
+    ahead('qdr', 'qat')                 on which test sets the first is significantly ahead of the second (Holm over sets)
+    apart('derain', 'qat/W4A4', 'ptq')  methods significantly (Holm) apart from a model of that width: 'better' or 'worse'
     ranking('W4A4/2')                   .order of methods, best first, .behind the best significantly, .blocks
     ap.derain.yolox_nano.restored.qdr.ap50      detection.csv; in points of 100, what is kept as a ratio; labelled: images
     lost.W4A4['stem']                   dB that quantizing one layer alone costs
@@ -24,7 +24,7 @@ from typing import Any
 from qdr.errors import QdrError, nearest
 from qdr.suite import config, paths
 from qdr.suite.config import BITS
-from qdr.suite.evaluate.stats import Bootstrap, Interval, rank
+from qdr.suite.evaluate.stats import Interval, Paired, holm, rank
 from qdr.suite.methods import recipe
 from qdr.suite.report.detection import Detection
 from qdr.suite.report.load import FEATURES, LATENCY, SENSITIVITY, load
@@ -37,10 +37,11 @@ class Number(float):
 
     low: float
     high: float
+    p: float
 
     def __new__(cls, interval: Interval, scale: float = 1) -> Number:
         made = super().__new__(cls, scale * interval.estimate)
-        made.low, made.high = scale * interval.low, scale * interval.high
+        made.low, made.high, made.p = scale * interval.low, scale * interval.high, interval.p
         return made
 
     @property
@@ -68,7 +69,7 @@ def quantities(profile: str) -> Mapping[str, Any]:
     """Everything that is named above, of results/<profile>."""
     results, settings = paths.results(profile), config.load(config.profile_path(profile))
     quality = Quality(results / "quality.csv")
-    found = Named(_comparisons(quality, Bootstrap(settings.stats.resamples, settings.stats.confidence)))
+    found = Named(_comparisons(quality, Paired(settings.stats.confidence)))
     for name, where in _sets(quality).items():
         degraded = quality.values(*where, "psnr", INPUT)
         found.put(len(degraded), "images", name)
@@ -128,14 +129,18 @@ def _setting(model: str) -> Setting:
     return Setting(method, bits, rest[1] if len(rest) > 1 else "all")
 
 
-def _comparisons(quality: Quality, stats: Bootstrap) -> dict[str, Callable[..., Any]]:
+def _comparisons(quality: Quality, stats: Paired) -> dict[str, Callable[..., Any]]:
     """What compares models: functions, since there are too many pairs for a table."""
+
+    def together(gaps: Mapping[str, Number]) -> list[str]:
+        adjusted = holm([gap.p for gap in gaps.values()])
+        return [name for name, p in zip(gaps, adjusted, strict=True) if p < 1 - stats.confidence]
 
     @cache
     def diff(model: str, other: str) -> Named:
         found = Named()
         for name, where in _sets(quality).items():
-            values, reference = (quality.values(*where, "psnr", _setting(m)) for m in (model, other))
+            values, reference = (quality.by_seed(*where, "psnr", _setting(m)) for m in (model, other))
             if len(values) and len(reference):
                 found[name] = Number(stats.difference(values, reference))
         if not found:
@@ -143,12 +148,13 @@ def _comparisons(quality: Quality, stats: Bootstrap) -> dict[str, Callable[..., 
         return found
 
     def ahead(model: str, other: str) -> list[str]:
-        return [name for name, found in diff(model, other).items() if found.low > 0]
+        gaps = diff(model, other)
+        return [name for name in together(gaps) if gaps[name] > 0]
 
     def apart(name: str, reference: str, *methods: str) -> dict[str, str]:
         end = reference[reference.find("/") :] if "/" in reference else ""
         found = {method: diff(method + end, reference)[name] for method in methods}
-        return {method: "better" if gap > 0 else "worse" for method, gap in found.items() if gap.significant}
+        return {method: "better" if found[method] > 0 else "worse" for method in together(found)}
 
     def ranking(group: str) -> Named:
         bits, _, images = group.partition("/")

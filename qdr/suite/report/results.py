@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from qdr.suite.config import Config
-from qdr.suite.evaluate.stats import Bootstrap
+from qdr.suite.evaluate.stats import Paired
 from qdr.suite.report.detection import Detection
 from qdr.suite.report.peers import Peers, find_peers
 from qdr.suite.report.quality import Quality
@@ -36,9 +36,9 @@ class Results:
         return find_peers(self.config, self.quality, self.folder / "latency.csv")
 
     @cached_property
-    def stats(self) -> Bootstrap:
+    def stats(self) -> Paired:
         """How intervals are taken."""
-        return Bootstrap(self.config.stats.resamples, self.config.stats.confidence)
+        return Paired(self.config.stats.confidence)
 
     @property
     def kind(self) -> str:

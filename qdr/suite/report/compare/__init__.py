@@ -15,11 +15,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from qdr.errors import QdrError, nearest
-from qdr.suite.evaluate.stats import Bootstrap
+from qdr.suite.evaluate.stats import Paired
 from qdr.suite.report.compare.rows import SECTIONS, Comparison, compared
 from qdr.suite.report.compare.sides import UNREAD, Side, open_side
 
-RESAMPLES, CONFIDENCE = 5000, 0.95
+CONFIDENCE = 0.95
 GATES = {"quality": ("quality",), "speed": ("speed",), "any": ("quality", "speed")}
 
 
@@ -34,7 +34,7 @@ def compare(a: str, b: str, profile: str | None = None) -> Comparison:
     Raises:
         QdrError: on a side that holds no results, rows that cannot be read, no profile or nothing at all in common.
     """
-    stats = Bootstrap(RESAMPLES, CONFIDENCE)
+    stats = Paired(CONFIDENCE)
     with ExitStack() as stack:
         sides = open_side(a, "A", stack), open_side(b, "B", stack)
         notes, pairs = _pairs(*sides, profile)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from qdr.errors import QdrError
 from qdr.suite.evaluate.gates import GATE_MEAN_LEVEL, GATE_PSNR_DB
-from qdr.suite.evaluate.stats import Bootstrap, Interval
+from qdr.suite.evaluate.stats import Interval, Paired
 from qdr.suite.report.compare.sides import Side
 from qdr.suite.report.load import DETECTION, LATENCY, PARITY, QUALITY, TRAINING, Schema
 from qdr.suite.report.tables.table import show
@@ -47,7 +47,7 @@ class Row:
     @property
     def same(self) -> bool:
         """Whether nothing changed: the value, and every image behind it."""
-        return self.before == self.after and self.interval in (None, Interval(0.0, 0.0, 0.0))
+        return self.before == self.after and (self.interval is None or self.interval.low == self.interval.high == 0)
 
     @property
     def significant(self) -> bool:
@@ -138,7 +138,7 @@ class Comparison:
         return not self.notes and all(section.alike for sections in self.profiles.values() for section in sections)
 
 
-def compared(section: Section, sides: tuple[Side, Side], folders: tuple[Path, Path], stats: Bootstrap) -> Section:
+def compared(section: Section, sides: tuple[Side, Side], folders: tuple[Path, Path], stats: Paired) -> Section:
     """A section with what two sides have of it."""
     needed = {*section.columns, section.value, "image", "seed", "step", "metric"} & set(section.schema)
     pairs = list(zip(sides, folders, strict=True))
@@ -151,7 +151,7 @@ def compared(section: Section, sides: tuple[Side, Side], folders: tuple[Path, Pa
     return replace(found, notes=notes, absolute=same_machine(*machines))
 
 
-def filled(section: Section, frames: list[pd.DataFrame | None], stats: Bootstrap) -> Section:
+def filled(section: Section, frames: list[pd.DataFrame | None], stats: Paired) -> Section:
     """A section with every row of two frames in it."""
     a, b = (_groups(frame, section) for frame in frames)
     rows, refused, seeds = [], [], 0
@@ -162,9 +162,7 @@ def filled(section: Section, frames: list[pd.DataFrame | None], stats: Bootstrap
             continue
         before, after = (np.asarray(values, np.float64) for values in (first, second))
         change = float(after.mean() / before.mean() if section.ratio else (after - before).mean())
-        interval = Interval(0.0, 0.0, 0.0) if len(before) > 1 else None
-        if interval and not np.array_equal(before, after):
-            interval = stats.difference(after, before)
+        interval = stats.difference(after, before) if len(before) > 1 else None
         rows.append(Row(key, float(before.mean()), float(after.mean()), change, interval))
         seeds += set(a[key]["seed"]) != set(b[key]["seed"])
     rows = list(_to_fp32(rows, section)) if section.ratio else rows

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from qdr.suite.evaluate.stats import Bootstrap, Interval
+from qdr.suite.evaluate.stats import Interval
 from qdr.suite.report.detection import LABELS, METHODS, Detection
 from qdr.suite.report.quality import TASK_LABELS
-from qdr.suite.report.tables.table import BLANK, RULE, Note, Table, brackets, show
+from qdr.suite.report.tables.table import BLANK, RULE, Note, Table, show
 
 HEADER = ["Task", "Detector", "Clean", "Degraded", "FP32", "PTQ INT8", "QAT INT8", "QDR INT8", "QDR gain", "QDR gain kept"]
 HEADER += ["Clean, FP32", "Clean, QDR INT8"]
@@ -25,7 +25,7 @@ OWN = "Scenes with objects of five classes, and a small detector that the pipeli
 VOC = "Pascal VOC 2012 images, published detectors trained on COCO."
 
 
-def detection_table(detection: Detection, stats: Bootstrap, resamples: int) -> Table:
+def detection_table(detection: Detection, confidence: float, resamples: int) -> Table:
     """Tasks x detectors."""
     rows: list[list[str]] = []
     for task in detection.tasks:
@@ -45,7 +45,7 @@ def detection_table(detection: Detection, stats: Bootstrap, resamples: int) -> T
             rows.append([TASK_LABELS[task], LABELS[detector], *cells])
     caption = (
         f"Detection after restoration: AP50, {detection.images} images, profile {detection.profile}; "
-        f"{brackets(stats, resamples)}."
+        f"brackets: {100 * confidence:.0f} % paired bootstrap interval over images ({resamples} resamples, BCa)."
     )
     parts = {"": HEADER[:8], "gains": [*HEADER[:3], *HEADER[8:]]}
     return Table("detection", caption, HEADER, rows, [OWN if detection.detectors == ["centre"] else VOC, *NOTES], parts)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from qdr.suite.evaluate.stats import Bootstrap
+from qdr.suite.evaluate.stats import Interval, Paired
 from qdr.suite.report.peers import Peer, Peers
-from qdr.suite.report.tables.table import BLANK, Note, Table, brackets, difference
+from qdr.suite.report.tables.table import BLANK, NOT_SIGNIFICANT, Note, Table, brackets, tested
 
 HEADER = [
     "Network",
@@ -21,16 +21,16 @@ HEADER = [
 ]
 
 
-def peers_table(peers: Peers, stats: Bootstrap) -> Table:
+def peers_table(peers: Peers, stats: Paired) -> Table:
     """A row per network, and one for QDR of the EFM."""
     rows = [_row(peer, peers, stats) for peer in peers.networks]
     if len(peers.qdr):
-        cells = [difference(stats.difference(peers.qdr, own), 2) for own in (peers.own.fp32, peers.own.int8)]
+        cells = [stats.difference(peers.qdr, own) for own in (peers.own.fp32, peers.own.int8)]
         rows.insert(1, ["EFM, QDR", *[BLANK] * 3, f"{peers.qdr.mean():.2f}", *cells, *[BLANK] * 4])
     caption = (
         f"Networks trained in the same budget: {peers.test_set}, {len(peers.degraded)} images, 1 seed per model, "
         f"profile {peers.profile}; degraded input {peers.degraded.mean():.2f} dB; "
-        f"{brackets(stats)}; n.s.: not significant."
+        f"{brackets(stats.confidence)}{NOT_SIGNIFICANT}."
     )
     notes = [
         f"MACs of convolutions and matrix products, and median latency ({peers.calls} calls), at {peers.side}x{peers.side}; "
@@ -39,10 +39,17 @@ def peers_table(peers: Peers, stats: Bootstrap) -> Table:
         "INT8 by calibration alone (PTQ, W8A8), measured on the engine's 8-bit output; Δ to EFM: to its PTQ.",
         Note("EFM INT8, times as fast: the network's INT8 latency over the EFM's.", HEADER[-1]),
     ]
-    return Table("peers", caption, HEADER, rows, notes, {"": HEADER[:7], "speed": [HEADER[0], *HEADER[7:]]})
+    return Table(
+        "peers",
+        caption,
+        HEADER,
+        tested(rows, stats.confidence, 2),
+        notes,
+        {"": HEADER[:7], "speed": [HEADER[0], *HEADER[7:]]},
+    )
 
 
-def _row(peer: Peer, peers: Peers, stats: Bootstrap) -> list[str]:
+def _row(peer: Peer, peers: Peers, stats: Paired) -> list[str | Interval]:
     own = peer is peers.own
     ratio = peer.milliseconds["int8"] / peers.own.milliseconds["int8"]
     return [
@@ -51,8 +58,8 @@ def _row(peer: Peer, peers: Peers, stats: Bootstrap) -> list[str]:
         f"{peer.macs / 1e9:.2f}",
         f"{peer.fp32.mean():.2f}",
         f"{peer.int8.mean():.2f}",
-        difference(stats.difference(peer.int8, peer.fp32), 2),
-        BLANK if own else difference(stats.difference(peer.int8, peers.own.int8), 2),
+        stats.difference(peer.int8, peer.fp32),
+        BLANK if own else stats.difference(peer.int8, peers.own.int8),
         f"{peer.milliseconds['fp32']:.2f}",
         f"{peer.milliseconds['int8']:.2f}",
         f"{peer.speed_up:.2f}×",

@@ -12,7 +12,7 @@ from qdr.errors import QdrError
 from qdr.metrics.recovery import psnr_ratio
 from qdr.suite.config import BITS, SCENES
 from qdr.suite.evaluate import SHOWN
-from qdr.suite.evaluate.stats import Bootstrap
+from qdr.suite.evaluate.stats import Interval, Paired
 from qdr.suite.report.quality import (
     FP32,
     INPUT,
@@ -28,7 +28,7 @@ from qdr.suite.report.quality import (
     span,
     teacher,
 )
-from qdr.suite.report.tables.table import RULE, Bold, Note, Table, brackets, difference, show as show
+from qdr.suite.report.tables.table import NOT_SIGNIFICANT, Bold, Note, Table, brackets, show as show, tested
 
 QUANTIZED = tuple(bits for bits in BITS if bits != "FP32")
 KINDS = {
@@ -62,11 +62,15 @@ class View:
     quality: Quality
     task: str
     split: str
-    stats: Bootstrap
+    stats: Paired
 
     def values(self, setting: Setting, metric: str = "psnr") -> Values:
         """One value per image."""
         return self.quality.values(self.task, self.split, metric, setting)
+
+    def by_seed(self, setting: Setting) -> Values:
+        """PSNR, [seeds, images]."""
+        return self.quality.by_seed(self.task, self.split, "psnr", setting)
 
     def start(self, setting: Setting) -> list[str]:
         """Task, method, bits and engine."""
@@ -94,14 +98,12 @@ class View:
         reference = teacher(setting.method)
         if setting == reference:
             return "1"
-        return show(self.stats.gain_recovery(self.values(setting), self.values(reference), self.values(INPUT)), 3)
+        return show(self.stats.gain_recovery(*(self.by_seed(s) for s in (setting, reference, INPUT))), 3)
 
-    def against(self, setting: Setting, reference: Setting) -> str:
-        """Paired PSNR difference to a reference, with its interval."""
-        base = self.values(reference)
-        if setting == reference or not len(base):
-            return "—"
-        return difference(self.stats.difference(self.values(setting), base), 3)
+    def against(self, setting: Setting, reference: Setting) -> str | Interval:
+        """Paired PSNR difference to a reference, with its interval; a dash where there is no other reference."""
+        base = self.by_seed(reference)
+        return "—" if setting == reference or not len(base) else self.stats.difference(self.by_seed(setting), base)
 
     def best(self, listed: list[Setting]) -> Setting | None:
         """The setting that is significantly ahead of all others, if there is one."""
@@ -109,19 +111,19 @@ class View:
         if top is None:
             return None
         rivals = [setting for setting in listed if setting != top]
-        ahead = all(self.stats.difference(self.values(top), self.values(rival)).significant for rival in rivals)
+        ahead = all(self.stats.difference(self.by_seed(top), self.by_seed(rival)).significant for rival in rivals)
         return top if ahead else None
 
 
-def main_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
+def main_table(quality: Quality, kind: str, stats: Paired) -> Table:
     """Test sets of a kind x methods at FP32 and W8A8."""
     header = ["Task", "Method", "Bits", "Engine", "PSNR (dB)", "SSIM", "PSNR ratio", "Gain recovery", "Δ PSNR to QAT (dB)"]
-    rows: list[list[str]] = []
+    rows: list[list[str | Interval]] = []
     for task, split in quality.sets(kind):
         view = View(quality, task, split, stats)
         listed = [s for s in quality.settings(task, ("FP32", "W8A8")) if s.images == "all" and "-no-" not in s.method]
         best = view.best([s for s in listed if s.bits == "W8A8"])
-        rows += [RULE] if rows else []
+        rows += [[]] if rows else []
         for setting in listed:
             psnr, ssim = view.means(setting)
             own = FP32 if setting == INPUT else teacher(setting.method)
@@ -132,10 +134,10 @@ def main_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
     name = "main-scenes" if kind == SCENES else "main"
     notes = [BOLD] if any(isinstance(cell, Bold) for row in rows for cell in row) else []
     caption, printed = _caption("Restoration quality", quality, kind, stats), [c for c in header if c != "PSNR ratio"]
-    return Table(name, caption, header, rows, [*notes, RATIO, RECOVERY], {"": printed})
+    return Table(name, caption, header, tested(rows, stats.confidence, 3), [*notes, RATIO, RECOVERY], {"": printed})
 
 
-def summary_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
+def summary_table(quality: Quality, kind: str, stats: Paired) -> Table:
     """A line per test set, for the README: PSNR of the main methods and what QDR's INT8 engine keeps."""
     shown = [INPUT, FP32, Setting("fp32-tuned", "FP32"), *(Setting(m, bits) for m, bits in SHOWN.items() if bits != "FP32")]
     header = ["Task", *(label(s.method) + (" INT8" if s.bits == "W8A8" else "") for s in shown), "QDR gain recovery"]
@@ -144,7 +146,7 @@ def summary_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
         view = View(quality, task, split, stats)
         rows.append([set_label(task, split), *(view.means(s)[0] for s in shown), view.recovery(Setting("qdr", "W8A8"))])
     notes = [note for where in quality.sets(kind) if (note := _habit(quality, *where, shown))]
-    return Table("summary", _caption("PSNR (dB)", quality, kind, stats), header, rows, notes)
+    return Table("summary", _caption("PSNR (dB)", quality, kind, stats, tests=False), header, rows, notes)
 
 
 def _habit(quality: Quality, task: str, split: str, shown: list[Setting]) -> str | None:
@@ -156,54 +158,61 @@ def _habit(quality: Quality, task: str, split: str, shown: list[Setting]) -> str
     return f"{set_label(task, split)} in {name}, as the field prints it: {means} dB."
 
 
-def ablation_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
+def ablation_table(quality: Quality, kind: str, stats: Paired) -> Table:
     """QDR and what each part contributes, at W8A8."""
     header = ["Task", "Method", "Bits", "Engine", "PSNR (dB)", "SSIM", "Gain recovery", "Δ PSNR to QDR (dB)"]
     reference = Setting("qdr", "W8A8")
-    rows: list[list[str]] = []
+    rows: list[list[str | Interval]] = []
     for task, split in quality.sets(kind):
         view = View(quality, task, split, stats)
         parts = [s for s in quality.settings(task, ("FP32", "W8A8")) if "-no-" in s.method]
-        rows += [RULE] if rows and parts else []
+        rows += [[]] if rows and parts else []
         for setting in [Setting("qat", "W8A8"), reference, *parts] if parts else []:
             last = view.against(setting, reference) if setting.bits == "W8A8" else "—"
             rows.append([*view.start(setting), *view.means(setting), view.recovery(setting), last])
     shown = {cell for row in rows for cell in row[1:2]}
     note = " ".join(words for method, words in PARTS.items() if label(method) in shown)
-    return Table("ablation", _caption("Ablation", quality, kind, stats), header, rows, [note] if note else [])
+    return Table(
+        "ablation",
+        _caption("Ablation", quality, kind, stats),
+        header,
+        tested(rows, stats.confidence, 3),
+        [note] if note else [],
+    )
 
 
-def low_bit_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
+def low_bit_table(quality: Quality, kind: str, stats: Paired) -> Table:
     """Fewer than 8 bits, and few training images."""
     header = ["Task", "Method", "Bits", "Engine", "Training images", "Seeds", "PSNR (dB)", "Gain recovery"]
     header.append("Δ PSNR to QAT (dB)")
-    rows: list[list[str]] = []
+    rows: list[list[str | Interval]] = []
     for task, split in quality.sets(kind):
         view = View(quality, task, split, stats)
         listed = [s for s in quality.settings(task, QUANTIZED) if s.bits != "W8A8" or s.images != "all"]
-        rows += [RULE] if rows and listed else []
+        rows += [[]] if rows and listed else []
         for setting in listed:
             seeds = quality.seeds(task, split, "psnr", setting)
             spread = f" ± {(seeds.max() - seeds.min()) / 2:.2f}" if len(seeds) > 1 else ""
             last = view.against(setting, plain_qat(setting))
             cells = [*view.start(setting), setting.images, str(len(seeds)), view.means(setting)[0] + spread]
             rows.append([*cells, view.recovery(setting), last])
-    shown = {cell for row in rows for cell in row}
+    shown = {cell for row in rows for cell in row if isinstance(cell, str)}
     notes = [ENDS + (WEIGHTS if "W7A8" in shown else "") + "."] + ([FAKE] if "fake-quant" in shown else [])
     notes += ["± is half the range over seeds."] if any("±" in cell for cell in shown) else []
     name = "low-bit-scenes" if kind == SCENES else "low-bit"
     caption, printed = _caption("Few bits, few images", quality, kind, stats), [c for c in header if c != "Seeds"]
-    return Table(name, caption, header, rows, notes, {"": printed})
+    return Table(name, caption, header, tested(rows, stats.confidence, 3), notes, {"": printed})
 
 
-def _caption(title: str, quality: Quality, kind: str, stats: Bootstrap) -> str:
+def _caption(title: str, quality: Quality, kind: str, stats: Paired, tests: bool = True) -> str:
     sets = quality.sets(kind)
     frame = quality.frame[quality.frame["split"].isin([split for _, split in sets])]
     what = KINDS[PHOTOS if all(split == PHOTOS for _, split in sets) else kind]
     count = span(int(images) for images in frame.groupby(["task", "split"])["image"].nunique())
     protocols, profiles = "/".join(sorted(set(frame["protocol"]))), "/".join(sorted(set(frame["profile"])))
+    over = "images" if seeds(frame).startswith("1 seed ") else "images and seeds"
     unit = "task" if len(sets) == len(quality.tasks) else "test set"
     return (
         f"{title}: {what}, {count} images per {unit}, {seeds(frame)}, protocol {protocols}, profile {profiles}; "
-        f"{brackets(stats)}; n.s.: not significant."
+        f"{brackets(stats.confidence, over)}{NOT_SIGNIFICANT if tests else ''}."
     )

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from qdr.files import replacing
-from qdr.suite.evaluate.stats import Bootstrap, Interval
+from qdr.suite.evaluate.stats import Interval, holm
 
 BLANK = "—"
+NOT_SIGNIFICANT = "; n.s.: not significant among all differences of this table (Holm)"  # for captions
 RULE: list[str] = []  # a row that draws a line between groups
 _NUMBER = re.compile(r"([+-]?\d+)(?:\.(\d+(?:e[+-]?\d+)?))?((?:[ ×]|$).*)")
 _ESCAPES = str.maketrans(
@@ -110,24 +113,32 @@ def show(interval: Interval, digits: int, sign: bool = False) -> str:
     >>> show(Interval(0.5, 0.25, 0.75), 2, sign=True)
     '+0.50 [+0.25, +0.75]'
     """
+    if not math.isfinite(interval.high - interval.low):
+        return f"{interval.estimate:{'+' if sign else ''}.{digits}f} [unbounded]"
     plus = "+" if sign else ""
     a, b, c = (f"{value:{plus}.{digits}f}" for value in (interval.estimate, interval.low, interval.high))
     return f"{a} [{b}, {c}]"
 
 
-def difference(interval: Interval, digits: int) -> str:
-    """Text of a difference: signed, its interval, and "n.s." where that includes zero.
+def tested(rows: Sequence[Sequence[str | Interval]], confidence: float, digits: int) -> list[list[str]]:
+    """Rows whose differences are text: signed, with the interval, and "n.s." where the table's tests together (Holm) say so.
 
-    >>> difference(Interval(0.5, -0.25, 0.75), 2)
-    '+0.50 [-0.25, +0.75] n.s.'
+    >>> tested([["a", Interval(0.5, 0.1, 0.9, 0.03)], ["b", Interval(0.2, 0.1, 0.3, 0.04)]], 0.95, 1)
+    [['a', '+0.5 [+0.1, +0.9] n.s.'], ['b', '+0.2 [+0.1, +0.3] n.s.']]
     """
-    return show(interval, digits, sign=True) + ("" if interval.significant else " n.s.")
+    adjusted = iter(holm([cell.p for row in rows for cell in row if isinstance(cell, Interval)]))
+
+    def text(cell: str | Interval) -> str:
+        if isinstance(cell, str):
+            return cell
+        return show(cell, digits, sign=True) + ("" if next(adjusted) < 1 - confidence else " n.s.")
+
+    return [[text(cell) for cell in row] for row in rows]
 
 
-def brackets(stats: Bootstrap, resamples: int | None = None) -> str:
-    """What captions say of intervals."""
-    interval = f"{100 * stats.confidence:.0f} % paired bootstrap interval over images"
-    return f"brackets: {interval} ({resamples or stats.resamples} resamples)"
+def brackets(confidence: float, over: str = "images") -> str:
+    """What captions say of intervals; `over` is what they generalize to."""
+    return f"brackets: {100 * confidence:.0f} % paired t interval over {over}"
 
 
 def _pipe(cells: list[str]) -> str:
