@@ -54,9 +54,7 @@ TABLES: dict[str, tuple[str, Make]] = {
     "quality/parity": ("parity.csv, numerics.csv", lambda r: parity_table(r.folder / "parity.csv")),
     "quality/detection": (
         "detection.csv",
-        lambda r: (
-            detection_table(r.detection, r.stats.confidence, r.config.detect.resamples) if r.has("detection.csv") else None
-        ),
+        lambda r: detection_table(r.detection, r.config) if r.has("detection.csv") else None,
     ),
     "quality/protocol": ("none: `qdr/metrics/protocol.py`", lambda _: protocol_table()),
     "quality/conventions": ("none: a photograph with seeded noise", lambda _: conventions_table()),

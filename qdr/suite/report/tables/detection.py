@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qdr.suite.config import Config
 from qdr.suite.evaluate.stats import Interval
 from qdr.suite.report.detection import LABELS, METHODS, Detection
 from qdr.suite.report.quality import TASK_LABELS
@@ -25,7 +26,7 @@ OWN = "Scenes with objects of five classes, and a small detector that the pipeli
 VOC = "Pascal VOC 2012 images, published detectors trained on COCO."
 
 
-def detection_table(detection: Detection, confidence: float, resamples: int) -> Table:
+def detection_table(detection: Detection, config: Config) -> Table:
     """Tasks x detectors."""
     rows: list[list[str]] = []
     for task in detection.tasks:
@@ -45,7 +46,8 @@ def detection_table(detection: Detection, confidence: float, resamples: int) -> 
             rows.append([TASK_LABELS[task], LABELS[detector], *cells])
     caption = (
         f"Detection after restoration: AP50, {detection.images} images, profile {detection.profile}; "
-        f"brackets: {100 * confidence:.0f} % paired bootstrap interval over images ({resamples} resamples, BCa)."
+        f"brackets: {100 * config.stats.confidence:.0f} % paired bootstrap interval over images "
+        f"({config.detect.resamples} resamples, BCa)."
     )
     parts = {"": HEADER[:8], "gains": [*HEADER[:3], *HEADER[8:]]}
     return Table("detection", caption, HEADER, rows, [OWN if detection.detectors == ["centre"] else VOC, *NOTES], parts)
