@@ -14,7 +14,7 @@ from qdr.quant.layers import QuantConv2d
 from qdr.quant.policy import QuantizerConfig
 from qdr.quant.prepare import calibrate, prepare
 from qdr.suite import config, paths
-from qdr.suite.report.graph import tensors, write_graph
+from qdr.suite.export.tensors import tensors, write_graph
 from qdr.suite.report.load import GRAPH, load
 
 
