@@ -57,7 +57,7 @@ def gradients(results: Results) -> Drawing | None:
         top.axvline(0, color="black", linewidth=0.8)
         bottom.axvline(1, color="black", linewidth=0.8)
         top.set(title=title, xlabel="cosine", xlim=(-0.75, 0.75))
-        bottom.set(xscale="log", xlabel="ratio of norms", xlim=(0.006, 12))
+        bottom.set(title=title if len(methods) == 1 else "", xscale="log", xlabel="ratio of norms", xlim=(0.006, 12))
         bottom.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     for axis in axes.flat:
         axis.grid(False, axis="y")
@@ -111,7 +111,8 @@ def error_growth(results: Results) -> Drawing | None:
             mean = rows[rows["method"] == method].groupby("place")["value"].mean()
             shade, marker = look(method)
             if len(mean):
-                axis.plot(mean, marker=marker, markersize=6 if marker == "*" else 3.5, color=shade, label=label(method))
+                style = {"markersize": 6, "linewidth": 1.6} if method == "qdr" else {"markersize": 3.5, "linewidth": 0.9}
+                axis.plot(mean, marker=marker, color=shade, label=label(method), **style)
         levels = rows.drop_duplicates("place").sort_values("place")
         names = [_short(level) for level in levels["level"]]
         axis.set_xticks(levels["place"], names, rotation=45, ha="right", rotation_mode="anchor", fontsize=6.5)

@@ -15,7 +15,7 @@ FEW_BITS = "W4A4"
 
 
 def recovery(results: Results) -> Drawing:
-    """A panel per test set: PSNR minus FP32's with its interval, on one scale, and in figures the gain that is kept."""
+    """A panel per test set: PSNR minus FP32's with its interval, on one scale, and the share of the gain that is kept."""
     quality, stats, sets = results.quality, results.stats, results.sets
     shown = [s for s in COMPARED if any(len(quality.values(*where, "psnr", s)) for where in sets)]
     figure, axes = panels(1, len(sets), 0.75 + 0.27 * len(shown), sharex=True, sharey=True)
@@ -44,8 +44,8 @@ def recovery(results: Results) -> Drawing:
     return Drawing(
         figure,
         "PSNR of each method minus that of the FP32 model, measured on the 8-bit output of the exported engines; all panels "
-        f"have one scale. Bars: {results.level} paired bootstrap intervals over n images; {seeds(quality.frame)}. In "
-        "figures: the share of FP32's gain over the degraded input (in the title) that is kept; doing nothing keeps 0 %.",
+        f"have one scale. Bars: {results.level} paired bootstrap intervals over n images; {seeds(quality.frame)}. Numbers: "
+        "the share of FP32's gain over the degraded input (in the title) that is kept; doing nothing keeps 0 %.",
     )
 
 

@@ -54,7 +54,9 @@ def _quality(results: Results) -> list[Claim]:
     low = [set_name(*where) for where, share in zip(sets, kept["qdr"], strict=True) if share < SHARE]
     all_hold = all(share >= SHARE for shares in kept.values() for share in shares)
     verdict = "holds, whatever the method" if all_hold else _of(len(sets) - len(low), len(sets))
-    here = f"of FP32's gain over the input: {'; '.join(ranges)}" + (f"; less on {', '.join(low)}" if low else "")
+    here = f"of FP32's gain over the input: {'; '.join(ranges)}" + (
+        f"; below {100 * SHARE} % on {', '.join(low)}" if low else ""
+    )
     found = [
         (where, stats.difference(*(quality.values(*where, "psnr", s) for s in (QDR, QAT))))
         for where in sets
@@ -68,15 +70,12 @@ def _against_qat(said: str, found: list[tuple[tuple[str, str], Interval]], basis
     worse = sum(each.significant and each.estimate < 0 for _, each in found)
     each = "; ".join(f"{set_name(*where)} {x.estimate:+.2f} [{x.low:+.2f}, {x.high:+.2f}]" for where, x in found)
     here = f"QDR minus QAT in dB: {each}. Significantly better on {better}, worse on {worse} of {len(found)} sets"
-    verdict = (
-        "open"
-        if not better and not worse
-        else "holds"
-        if better == len(found)
-        else "no"
-        if not better
-        else _of(better, len(found))
-    )
+    if better == len(found):
+        verdict = "holds"
+    elif better or worse:
+        verdict = f"better on {better}, worse on {worse} of {len(found)}"
+    else:
+        verdict = "open"
     return Claim(said, here, verdict, basis)
 
 
@@ -125,7 +124,7 @@ def _detection(results: Results) -> Claim:
     worse = sum(each.significant and each.estimate < 0 for each in all_found)
     count = len(all_found)
     here = f"points of mAP, by task: {'; '.join(parts)}. Significantly better in {better}, worse in {worse} of {count} cases"
-    return Claim(said, here, _of(better, count, "cases"), f"{detection.images} images, first seed")
+    return Claim(said, here, f"gains in {better} of {count} cases", f"{detection.images} images, first seed")
 
 
 def _ends(values: list[float], form: str) -> str:
@@ -138,11 +137,10 @@ def _ends(values: list[float], form: str) -> str:
     return " to ".join(dict.fromkeys(format(value, form) for value in (found[0], found[-1]))) if found else "none"
 
 
-def _of(holds: int, count: int, what: str = "sets") -> str:
-    return (
-        "holds"
-        if holds == count
-        else "does not hold"
-        if not holds
-        else f"{'in' if what == 'cases' else 'on'} {holds} of {count} {what}"
-    )
+def _of(holds: int, count: int) -> str:
+    """On how many sets a claim holds.
+
+    >>> _of(4, 4), _of(1, 4), _of(0, 4)
+    ('holds', 'holds on 1 of 4 sets', 'does not hold')
+    """
+    return "holds" if holds == count else f"holds on {holds} of {count} sets" if holds else "does not hold"

@@ -88,9 +88,9 @@ SECTIONS = (
         (
             Entry("Summary", QUALITY, lambda r: _main(r, 0, quality.summary_table), first=True),
             Entry("Every method at W8A8", QUALITY, lambda r: _main(r, 0, quality.main_table)),
-            Entry("The same on held-out scenes", QUALITY, lambda r: _main(r, 1, quality.main_table)),
+            Entry("The same, held-out scenes", QUALITY, lambda r: _main(r, 1, quality.main_table)),
             Entry("Few bits, few images", QUALITY, lambda r: _main(r, 0, quality.low_bit_table)),
-            Entry("The same on held-out scenes", QUALITY, lambda r: _main(r, 1, quality.low_bit_table)),
+            Entry("Few bits, held-out scenes", QUALITY, lambda r: _main(r, 1, quality.low_bit_table)),
             Entry("Ablation", QUALITY, lambda r: _main(r, 0, quality.ablation_table)),
             Entry(
                 "Ranking",
