@@ -217,7 +217,7 @@ def makespan(plan: Plan) -> Drawing:
     axis.legend()
     caption = (
         f"Training of profile {plan.profile}, {len(plan.needs)} models: a simulated schedule, not a measurement, from steps "
-        f"timed on {plan.device.upper()}. No schedule is faster than the work over the workers, nor than the longest chain of "
-        "models that need each other."
+        f"timed on {plan.device.upper()}. No schedule is faster than the work over the workers, nor than the longest chain "
+        "of models that need each other."
     )
     return Drawing(figure, caption)
