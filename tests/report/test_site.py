@@ -38,12 +38,6 @@ class Page(HTMLParser):
         return [attributes["id"] for _, attributes in self.tags if "id" in attributes]
 
 
-@pytest.fixture
-def site(results: Path, settings: config.Config, tmp_path: Path) -> Path:
-    write_site(settings, results, tmp_path / "site")
-    return tmp_path / "site" / "index.html"
-
-
 @pytest.mark.slow
 def test_the_same_results_give_the_same_bytes(site: Path, results: Path, project: Path) -> None:
     shutil.copytree(results, paths.results("smoke"))

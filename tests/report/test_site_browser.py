@@ -10,10 +10,6 @@ from typing import Any
 
 import pytest
 
-from qdr.rows import write_rows
-from qdr.suite import config
-from qdr.suite.report.site import write_site
-
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra dev)")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = os.environ.get("QDR_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
@@ -23,7 +19,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH; QDR_CHROMIUM names one elsewhere"),
 ]
-TENSORS = [("in", "activations", "image"), ("stem", "weights", "in"), ("out", "activations", "in")]
 
 
 @pytest.fixture(scope="module")
@@ -35,30 +30,14 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def address(results: Path, settings: config.Config, tmp_path: Path) -> str:
-    about = {"task": "derain", "method": "qdr", "bits": "W8A8"}
-    row = {"width": 8, "granularity": "tensor", "scales": 1, "scale_min": 0.01, "scale_median": 0.01, "scale_max": 0.01}
-    rows = [
-        about
-        | {"position": i, "tensor": name, "kind": kind, "operator": "Conv", "inputs": inputs}
-        | row
-        | {"shape": "1x3x8x8"}
-        for i, (name, kind, inputs) in enumerate(TENSORS)
-    ]
-    write_rows(results / "graph.csv", rows)
-    write_site(settings, results, tmp_path / "site")
-    return (tmp_path / "site" / "index.html").as_uri()
-
-
-@pytest.fixture
-def page(browser: Any, address: str) -> Iterator[Any]:
+def page(browser: Any, site: Path) -> Iterator[Any]:
     """The page at 1280 pixels in light colours; afterwards nothing was complained of or asked from elsewhere."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
     opened, wrong = context.new_page(), []
     opened.on("console", lambda said: wrong.append(said.text))
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     opened.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith(("file:", "data:")) else None)
-    opened.goto(address)
+    opened.goto(site.as_uri())
     yield opened
     assert wrong == []
     context.close()
