@@ -26,7 +26,7 @@ def declare(front: Front) -> None:
     report.add_argument(
         "what",
         choices=["tables", "figures", "speed", "site", "texts", "verify"],
-        help="speed: its tables and figures; site: pages to look at",
+        help="speed: its tables and figures; site: one web page of all",
     )
     report.add_argument("--profile", help="default: the active one; for texts and verify: all")
     _declare_compare(

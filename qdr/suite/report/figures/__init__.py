@@ -1,4 +1,4 @@
-"""Figures of the paper and of the page, from results/ alone; the same files give the same bytes.
+"""Figures of the paper and of the page, from nothing but results/; the same files give the same bytes.
 
 One function draws one figure: it is given the results of a profile and gives a `Drawing`, a figure with its caption, or
 None where the results do not have what it shows. `qdr report figures` writes each as PNG and PDF with the caption beside
