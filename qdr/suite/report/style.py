@@ -1,9 +1,9 @@
 """One look for all figures: print sizes, a colour and a marker per method, exact bytes.
 
 Figures are drawn at the size they are printed in: `WIDE` is the text width of a page of two columns, `NARROW` one column.
-A colour follows from nothing but the method's name: those of the paper's own methods are fixed (Okabe and Ito's set, safe for
-colour-blind readers), any other name is hashed into a second palette. Markers differ too, so that lines can be told apart
-in grey. No file carries a date, so the same results give the same bytes.
+A colour follows from the method's name: those of the paper's own methods are fixed (Okabe and Ito's set, safe for
+colour-blind readers), any other name is hashed into a second palette. Markers differ too, so that lines differ in
+grey. No file carries a date, so the same results give the same bytes.
 """
 
 from __future__ import annotations

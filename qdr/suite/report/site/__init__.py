@@ -1,7 +1,7 @@
 """The report as one web page that needs nothing else: figures, photographs, tables, style and script are inside the file.
 
-It is drawn from nothing but results/<profile>/, by the functions that make figures/ and paper_tables/; the same files give the
-same bytes. What the results do not have is named in the last section. Every text goes through Jinja's escaping.
+It is drawn from nothing but results/<profile>/, by the functions that make figures/ and paper_tables/; the same files give
+the same bytes. What the results do not have is named in the last section. Every text goes through Jinja's escaping.
 """
 
 from __future__ import annotations
