@@ -88,7 +88,7 @@ def use_style() -> None:
     ticks = {f"{axis}tick.{key}": value for axis in "xy" for key, value in (("labelsize", 7), ("major.width", 0.6))}
     exact = {
         "pdf.fonttype": 42,
-        "image.interpolation": "nearest",
+        "image.interpolation": "auto",
         "svg.hashsalt": "qdr",
         "figure.constrained_layout.use": True,
     }
@@ -126,8 +126,9 @@ def interval(axis: Axes, x: float, y: float, found: Interval, method: str, **opt
 
 
 def bare(axis: Axes) -> None:
-    """A panel that shows a picture: no ticks, no grid."""
+    """A panel that shows a picture: no ticks, no grid, no edges."""
     axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
     axis.grid(False)
 
 

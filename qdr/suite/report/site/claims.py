@@ -72,10 +72,9 @@ def _against_qat(said: str, found: list[tuple[tuple[str, str], Interval]], basis
     here = f"QDR minus QAT in dB: {each}. Significantly better on {better}, worse on {worse} of {len(found)} sets"
     if better == len(found):
         verdict = "holds"
-    elif better or worse:
-        verdict = f"better on {better}, worse on {worse} of {len(found)}"
     else:
-        verdict = "open"
+        counts = [f"{word} on {number}" for word, number in (("better", better), ("worse", worse)) if number]
+        verdict = f"{', '.join(counts)} of {len(found)}" if counts else "open"
     return Claim(said, here, verdict, basis)
 
 
