@@ -14,8 +14,8 @@ test: install    ; pytest -n 2 --dist loadfile --doctest-modules qdr tests -m "n
 slow: install    ; pytest tests -m slow -q                                      ## slow tests
 lint: install    ; ruff check . && ruff format --check . && mypy && lint-imports ## style, types, floors
 licences: install ; .ci/licences                                                ## fails on a licence that is not on its list
-report: install  ; dvc repro --single-item --force tables figures speed         ## tables and figures from results/ alone
-site: install    ; qdr report site                                              ## the report as web pages, work/site/<profile>/index.html
+report: install  ; dvc repro --single-item --force report                        ## tables, figures and page from results/ alone
+site: install    ; qdr report site                                              ## the report as one web page, work/site/<profile>/index.html
 texts: install   ; qdr report texts                                             ## numbers of README and docs from results/ alone
 docs: install    ; sphinx-build -q -W --keep-going -b html docs work/docs      ## documentation, warnings are errors
 verify: install  ; qdr report verify                                            ## tables, figures and pages are what results/ gives

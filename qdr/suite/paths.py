@@ -131,5 +131,5 @@ def figures(profile: str) -> Path:
 
 
 def site(profile: str) -> Path:
-    """The report of a profile as a folder of web pages."""
+    """The folder of a profile's web page."""
     return project_root() / "work" / "site" / profile

@@ -44,7 +44,9 @@ def _plan(options: argparse.Namespace) -> None:
 
     settings = config.load(config.profile_path(options.profile) if options.profile else None)
     if options.measure:
-        plan.measure(settings)
+        from qdr.suite.fanout.estimate import write_steps
+
+        write_steps(settings)
     found, console = plan.read_plan(settings), Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     if found.timed:
         figures.write_plan(settings)

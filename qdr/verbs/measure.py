@@ -130,7 +130,7 @@ def _kernels(_: argparse.Namespace) -> None:
 
 def _graph(_: argparse.Namespace) -> None:
     from qdr.suite import config
-    from qdr.suite.report.graph import write_graph
+    from qdr.suite.export.tensors import write_graph
 
     write_graph(config.load())
 

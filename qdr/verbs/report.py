@@ -18,15 +18,15 @@ def declare(front: Front) -> None:
         "report",
         _report,
         "draw tables and figures from results/, write its numbers into pages, or check them all",
-        examples="qdr report tables\n"
+        examples="qdr report all\n"
         "qdr report figures --profile public\n"
         "qdr report texts     # numbers of README and docs\n"
         "qdr report verify    # exit code 2 where paper and results/ disagree",
     )
     report.add_argument(
         "what",
-        choices=["tables", "figures", "speed", "site", "texts", "verify"],
-        help="speed: its tables and figures; site: pages to look at",
+        choices=["all", "tables", "figures", "speed", "site", "texts", "verify"],
+        help="all: tables, figures and page; speed: its tables and figures; site: one web page of all",
     )
     report.add_argument("--profile", help="default: the active one; for texts and verify: all")
     _declare_compare(
@@ -87,20 +87,20 @@ def _report(options: argparse.Namespace) -> None:
         return _texts(options.profile)
     active = config.load(config.profile_path(options.profile) if options.profile else None)
     results = paths.results(active.profile)
-    if options.what == "tables":
+    if options.what in ("all", "tables"):
         tables.write_quality(active, results, paths.tables(active.profile))
         metrics.write_quality(results, results)
-    elif options.what == "site":
+    if options.what in ("all", "figures"):
+        figures.write_quality(active, results, paths.figures(active.profile))
+    if options.what in ("all", "speed"):
+        tables.write_speed(active, results, paths.tables(active.profile))
+        metrics.write_speed(results, results)
+        figures.write_speed(active, results, paths.figures(active.profile))
+    if options.what in ("all", "site"):
         from qdr.suite.report.site import write_site
 
         write_site(active, results, paths.site(active.profile))
         print(f"open {paths.site(active.profile) / 'index.html'}")
-    elif options.what == "figures":
-        figures.write_quality(active, results, paths.figures(active.profile))
-    else:
-        tables.write_speed(active, results, paths.tables(active.profile))
-        metrics.write_speed(results, results)
-        figures.write_speed(active, results, paths.figures(active.profile))
 
 
 def _texts(profile: str | None) -> None:

@@ -9,7 +9,7 @@ import yaml
 
 from qdr.suite import config, paths
 from qdr.suite.evaluate.restore import evaluate
-from qdr.suite.evaluate.stats import Bootstrap
+from qdr.suite.evaluate.stats import Paired
 from qdr.suite.export.models import export_all
 from qdr.suite.methods import catalogue
 from qdr.suite.report.quality import REAL, Quality, label
@@ -34,7 +34,7 @@ def test_the_pages_are_true(extended: Path, pairs: Path) -> None:
     make_tasks(settings, ["derain"])
     export_all(settings)
     evaluate(settings, "derain")
-    table = main_table(Quality(paths.rows("quality", "derain")), REAL, Bootstrap(200, 0.95))
+    table = main_table(Quality(paths.rows("quality", "derain")), REAL, Paired(0.95))
     rows = {row[1]: row for row in table.rows if row}
     for name in methods:
         row = rows[catalogue()[name].label]

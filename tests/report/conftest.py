@@ -1,4 +1,4 @@
-"""Made-up results in a temporary folder: the report room is tested without training anything."""
+"""Made-up results in a temporary folder: the report is tested without training anything."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from qdr.rows import write_rows
+from qdr.suite import config
+from qdr.suite.report.site import write_site
 
 TASKS = ("lowlight", "derain")
 GAINS = {
@@ -67,8 +69,23 @@ def _layers(side: int) -> list[dict[str, object]]:
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """A results folder with two tasks, five images and every kind of row."""
+    return make_results(tmp_path / "results")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of such results, made once for the tests of a file."""
+    folder = tmp_path_factory.mktemp("page")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(Path(__file__).resolve().parents[2])
+        settings = config.load(config.profile_path("smoke"))
+        write_site(settings, make_results(folder / "results"), folder / "site")
+    return folder / "site" / "index.html"
+
+
+def make_results(folder: Path) -> Path:
+    """Write the made-up results; the same each time."""
     rng = np.random.default_rng(0)
-    folder = tmp_path / "results"
     quality, parity, training = [], [], []
     for task, split in product(TASKS, ("photos", "scenes")):
         base = {f"im{i}": 20 + rng.normal(0, 2) for i in range(5)}

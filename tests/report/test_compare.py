@@ -17,7 +17,7 @@ from hypothesis import given, settings as examples, strategies as st
 from qdr.cli import main
 from qdr.errors import QdrError
 from qdr.rows import read_rows, write_rows
-from qdr.suite.evaluate.stats import Bootstrap
+from qdr.suite.evaluate.stats import Paired
 from qdr.suite.report.compare import compare, failures, show
 from qdr.suite.report.compare.rows import SECTIONS, Comparison, Row, Section, filled, same_machine
 
@@ -96,7 +96,7 @@ def test_swapped_sides_give_opposite_signs(values: list[tuple[float, float]]) ->
             {"m": "x", "image": range(len(values)), "seed": 0, "metric": "psnr", "value": [v[side] for v in values]}
         )
 
-    stats, psnr = Bootstrap(200, 0.95), dataclasses.replace(SECTIONS[0], what=("m",), how=())
+    stats, psnr = Paired(0.95), dataclasses.replace(SECTIONS[0], what=("m",), how=())
     (there,) = filled(psnr, [frame(0), frame(1)], stats).rows
     (back,) = filled(psnr, [frame(1), frame(0)], stats).rows
     assert there.change == pytest.approx(-back.change)

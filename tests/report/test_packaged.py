@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qdr.rows import write_rows
-from qdr.suite.evaluate.stats import Bootstrap
+from qdr.suite.evaluate.stats import Paired
 from qdr.suite.report.tables.packaged import packaged_table
 
 
@@ -19,5 +19,5 @@ def test_means_difference_and_engines(project: Path) -> None:
         for i, name in reversed(list(enumerate("ab")))  # matched by name, not by position
     ]
     write_rows(project / "packaged.csv", rows[::-1])
-    table = packaged_table(project / "packaged.csv", Bootstrap(200, 0.95))
+    table = packaged_table(project / "packaged.csv", Paired(0.95))
     assert table.rows == [["Rain", "2", "11.00", "22.00", "21.50", "-0.500 [-0.500, -0.500]", "onnxruntime, openvino"]]

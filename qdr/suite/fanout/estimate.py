@@ -19,17 +19,26 @@ from torch import nn
 from qdr import ranks
 from qdr.errors import QdrError
 from qdr.quant.prepare import calibrate, prepare
+from qdr.rows import write_json, write_rows
 from qdr.seed import seed_everything
+from qdr.suite import paths, provenance
 from qdr.suite.config import Config
 from qdr.suite.methods import recipe as method
 from qdr.suite.train.loop import step_on, use_bf16
 from qdr.suite.train.objective import Objective
 from qdr.suite.train.optim import make_optimizer
-from qdr.suite.train.plan import Run, steps_of
+from qdr.suite.train.plan import Run, matrix, steps_of
 from qdr.suite.zoo import build_model
 
 WARMUP, TIMED = 1, 3
 STATE = 3  # a saved state holds the weights and AdamW's two moments; two states are kept
+
+
+def write_steps(config: Config) -> None:
+    """Time a step of each kind and write results/<profile>/steps.csv and steps.json."""
+    folder = paths.results(config.profile)
+    write_rows(folder / "steps.csv", measure(config, matrix(config)))
+    write_json(folder / "steps.json", provenance.collect(config.profile, [config.fp32.seed], config.threads))
 
 
 def measure(config: Config, runs: Iterable[Run]) -> list[dict[str, Any]]:

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
-from qdr.rows import write_json, write_rows
-from qdr.suite import paths, provenance
+from qdr.suite import paths
 from qdr.suite.config import Config
 from qdr.suite.fanout import estimate
 from qdr.suite.report.load import STEPS, load
@@ -49,13 +48,6 @@ class Plan:
     def longest(self) -> float:
         """Hours of the longest chain of needs: no number of workers is faster."""
         return max(chains(self.seconds, self.needs).values()) / HOUR
-
-
-def measure(config: Config) -> None:
-    """Time a step of each kind and write results/<profile>/steps.csv and steps.json."""
-    folder = paths.results(config.profile)
-    write_rows(folder / "steps.csv", estimate.measure(config, matrix(config)))
-    write_json(folder / "steps.json", provenance.collect(config.profile, [config.fp32.seed], config.threads))
 
 
 def read_plan(config: Config) -> Plan:

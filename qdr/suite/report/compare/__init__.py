@@ -1,7 +1,7 @@
 """What changed between two sets of results: is a pull request better, worse, or only different?
 
 A side is a results folder (of one profile or of all), a git revision of this repository, or the working tree; nothing is
-checked out. Rows are matched by what they measure (`rows`): quality and parity image by image, with the paired bootstrap
+checked out. Rows are matched by what they measure (`rows`): quality and parity image by image, with the paired t
 interval of `qdr.suite.evaluate.stats`, latency as a ratio. Rows of one side alone are listed; rows that measure the same
 model otherwise (another protocol, engine or set of images) are not compared, and said so.
 

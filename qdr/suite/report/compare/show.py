@@ -10,7 +10,7 @@ from qdr.suite.report.compare.rows import Comparison, Key, Row, Section
 
 SHOWN = 10  # rows of a table on the terminal
 ALONE = 6  # keys of one side that are named
-FOOT = "Brackets: 95 % paired bootstrap interval over images, not corrected for the number of rows; n.s.: it includes zero."
+FOOT = "Brackets: 95 % paired t interval over images, not corrected for the number of rows; n.s.: it includes zero."
 NOTHING = "Nothing changed: the same rows with the same values."
 
 

@@ -1,29 +1,46 @@
-"""Figures of the paper, from results/ alone, as PDF and PNG; the same files give the same bytes."""
+"""Figures of the paper and of the page, from nothing but results/; the same files give the same bytes.
+
+One function draws one figure: it is given the results of a profile and gives a `Drawing`, a figure with its caption, or
+None where the results do not have what it shows. `qdr report figures` writes each as PNG and PDF with the caption beside
+it (.txt); the page embeds what the same functions draw.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from qdr.suite import paths
 from qdr.suite.config import Config
-from qdr.suite.evaluate.stats import Bootstrap
-from qdr.suite.report.detection import Detection
-from qdr.suite.report.figures.before_after import before_after
-from qdr.suite.report.figures.detection import detection_bars, detection_boxes
-from qdr.suite.report.figures.error_growth import error_growth
-from qdr.suite.report.figures.few_images import few_images
-from qdr.suite.report.figures.gates import ldg_gates
-from qdr.suite.report.figures.jetson import jetson_prediction
-from qdr.suite.report.figures.peers import peers_figure
-from qdr.suite.report.figures.recovery import recovery
-from qdr.suite.report.figures.roofline import roofline
-from qdr.suite.report.figures.sensitivity import sensitivity
-from qdr.suite.report.figures.speed import quality_latency
-from qdr.suite.report.figures.training import tug_of_war
-from qdr.suite.report.peers import find_peers
-from qdr.suite.report.quality import Quality
-from qdr.suite.report.style import save, use_style
-from qdr.suite.report.tables.jetson import read_kernels
+from qdr.suite.report.figures.layers import error_growth, gradients, ldg_gates, sensitivity
+from qdr.suite.report.figures.pictures import before_after, detection_boxes, packaged
+from qdr.suite.report.figures.quality import detection, few_images, recovery
+from qdr.suite.report.figures.speed import jetson_prediction, makespan, peers, roofline
+from qdr.suite.report.quality import TASK_LABELS
+from qdr.suite.report.results import Results
+from qdr.suite.report.style import Drawing, save, use_style
+
+Draw = Callable[[Results], Drawing | None]
+QUALITY: dict[str, Draw] = {
+    "packaged": packaged,
+    "recovery": recovery,
+    "few-images": few_images,
+    "detection": detection,
+    "detection-boxes": detection_boxes,
+    **{f"before-after-{task}": partial(before_after, task=task) for task in TASK_LABELS},
+    "gradients": gradients,
+    "error-growth": error_growth,
+    "ldg-gates": ldg_gates,
+    "sensitivity": sensitivity,
+}
+SPEED: dict[str, Draw] = {"peers": peers, "roofline": roofline, "jetson-prediction": jetson_prediction}
+
+
+def first_line(draw: Draw) -> str:
+    """What a figure shows, from its function."""
+    function = draw.func if isinstance(draw, partial) else draw
+    return (function.__doc__ or "").strip().splitlines()[0].removesuffix(".")
 
 
 def write_quality(config: Config, results: Path, output: Path) -> None:
@@ -31,47 +48,25 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
 
     Photographs of public test sets may not be passed on: git ignores their samples and the figures that show them.
     """
-    use_style()
-    folder = output / "quality"
-    quality = Quality(results / "quality.csv")
-    save(recovery(quality, Bootstrap(config.stats.resamples, config.stats.confidence)), folder, "recovery")
-    for bits in (bits for bits in ("W8A8", "W4A4") if bits in set(quality.frame["bits"])):
-        save(tug_of_war(results / "training.csv", bits), folder, f"tug-of-war-{bits}")
-        save(error_growth(results / "features.csv", bits), folder, f"error-growth-{bits}")
-    few = few_images(quality, "W4A4")
-    if few is not None:
-        save(few, folder, "few-images")
-    save(sensitivity(results / "sensitivity.csv"), folder, "sensitivity")
-    if (results / "detection.csv").is_file():  # results of before that stage have none
-        detection = Detection(results / "detection.csv")
-        save(detection_bars(detection, config.stats.confidence), folder, "detection")
-        boxes = detection_boxes(results / "detection", detection.tasks)
-        if boxes is not None:
-            save(boxes, folder, "detection-boxes")
-    if (results / "samples").is_dir():
-        for task in quality.tasks:
-            save(before_after(results / "samples", task), folder, f"before-after-{task}")
-        save(ldg_gates(results / "gates"), folder, "ldg-gates")
+    _write(QUALITY, Results(config, results), output / "quality")
 
 
 def write_speed(config: Config, results: Path, output: Path) -> None:
-    """Draw quality against latency (of peers too, if any), the prediction for a Jetson, and the roofline of layers."""
-    use_style()
-    folder = output / "speed"
-    quality = Quality(results / "quality.csv")
-    save(quality_latency(quality, results / "latency.csv"), folder, "quality-latency")
-    save(jetson_prediction(read_kernels(results / "kernels.csv")), folder, "jetson-prediction")
-    if (results / "roofline.csv").is_file():  # results of before layers were measured have none
-        save(roofline(results / "roofline.csv"), folder, "roofline")
-    peers = find_peers(config, quality, results / "latency.csv")
-    if peers is not None:
-        save(peers_figure(peers), folder, "peers")
+    """Draw the figures of measured and of predicted speed."""
+    _write(SPEED, Results(config, results), output / "speed")
 
 
 def write_plan(config: Config, output: Path | None = None) -> None:
     """Draw the simulated schedule of a profile's training, where its steps were timed."""
-    from qdr.suite.report.figures.makespan import makespan_figure  # both import torch, which the other figures do without
-    from qdr.suite.report.plan import read_plan
+    from qdr.suite.report.plan import read_plan  # imports torch
 
     use_style()
-    save(makespan_figure(read_plan(config)), (output or paths.figures(config.profile)) / "plan", "makespan")
+    save(makespan(read_plan(config)), (output or paths.figures(config.profile)) / "plan", "makespan")
+
+
+def _write(figures: dict[str, Draw], results: Results, folder: Path) -> None:
+    use_style()
+    for name, draw in figures.items():
+        drawing = draw(results)
+        if drawing is not None:
+            save(drawing, folder, name)

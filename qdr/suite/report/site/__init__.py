@@ -1,75 +1,146 @@
-"""The report as a folder of web pages: open index.html, from the file system, without a network.
+"""The report as one web page that needs nothing else: figures, photographs, tables, style and script are inside the file.
 
-    index.html       everything, one page; data of the charts inside
-    site.css, .js    its look, and what tables, pictures, charts and the theme do
-    plotly.min.js    Plotly (MIT), as the Python package of the same name ships it
-    samples/         the photographs of results/<profile>/samples
-
-It is drawn from results/<profile>/ alone, with the functions that make paper_tables/; the same files give the same bytes.
-A part whose data is missing is left out, and a line says which command makes it. Every text goes through Jinja's
-escaping; data for charts through its `tojson`, which no text can leave.
+It is drawn from nothing but results/<profile>/, by the functions that make figures/ and paper_tables/; the same files give
+the same bytes. What the results do not have is named in the last section. Every text goes through Jinja's escaping.
 """
 
 from __future__ import annotations
 
 import re
-import shutil
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
+from PIL import Image
 
 from qdr.files import replacing
+from qdr.images.pairs import read_image
+from qdr.metrics.protocol import PROTOCOL, protocol
+from qdr.metrics.psnr import psnr
+from qdr.rows import read_json
 from qdr.suite.config import Config
-from qdr.suite.report.site.catalogue import SECTIONS, Section
-from qdr.suite.report.site.parts import Chart, Gallery, Given, Made, make
-from qdr.suite.report.site.sources import MADE_BY, measure, record, stages
+from qdr.suite.report.figures import QUALITY, SPEED
+from qdr.suite.report.figures.pictures import photographs, picture_label
+from qdr.suite.report.quality import PHOTOS, TASK_LABELS
+from qdr.suite.report.results import Results, set_name
+from qdr.suite.report.site.claims import claims
+from qdr.suite.report.site.page import SECTIONS, Entry
+from qdr.suite.report.style import data_uri, embedded, use_style
 from qdr.suite.report.tables.table import Bold, Table
 
 ASSETS = Path(__file__).parent / "assets"
 NUMBER = re.compile(r"[+\-−±]?\d")
 PAPER = "https://arxiv.org/abs/2603.09624"
+REM_PER_INCH = 6.3  # figures are shown a little larger than they are printed
+RECORDS = {"Quality": "provenance.json", "Speed": "latency.json"}
+KEYS = {"git_revision": "revision", "cpu": "processor", "threads": "threads", "seeds": "seeds", "system": "system"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the paper, and how wide it is shown at most (rem)."""
+
+    name: str
+    caption: str
+    uri: str
+    width: float
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A photograph in every version, as (name, label, note, data URI), and its size on the page in pixels."""
+
+    task: str
+    title: str
+    versions: list[tuple[str, str, str, str]]
+    size: tuple[int, int]
 
 
 def write_site(config: Config, results: Path, output: Path) -> None:
-    """Write the page of a profile and what stands beside it; the folder is replaced as a whole.
+    """Write the page of a profile, <output>/index.html; the folder is replaced as a whole.
 
     Raises:
         QdrError: where a file of results/ does not fit its schema.
     """
-    given = Given(config, results)
-    made = [(section, [found for piece in section.pieces if (found := make(piece, given))]) for section in SECTIONS]
-    page = _environment().get_template("index.html")
-    text = page.render(
-        config=config, given=given, sections=made, command=MADE_BY.get(config.profile, "dvc repro"), paper=PAPER
+    given, absent = Results(config, results), []
+    use_style()
+    sections = []
+    for section in SECTIONS:
+        figures = [figure for name in section.figures if (figure := _figure(name, given))]
+        made = [(entry, _table(entry, given)) for entry in section.tables]
+        absent += [f"{entry.title} ({', '.join(entry.files)})" for entry, table in made if table is None]
+        tables = [(entry, table) for entry, table in made if table is not None]
+        if figures or tables:
+            sections.append((section, figures, tables))
+    shots = [shot for task in TASK_LABELS if (shot := _shot(given, task))]
+    text = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            profile=config.profile,
+            paper=PAPER,
+            claims=claims(given),
+            headline=_figure("recovery", given),
+            shots=shots,
+            free=all(set(given.quality.real(shot.task)) <= {PHOTOS} for shot in shots),
+            sections=sections,
+            absent=absent,
+            records=[(title, _record(results / name)) for title, name in RECORDS.items() if (results / name).is_file()],
+            style=(ASSETS / "site.css").read_text(encoding="utf-8"),
+            script=(ASSETS / "site.js").read_text(encoding="utf-8"),
+        )
     )
     with replacing(output) as folder:
         folder.mkdir()
         (folder / "index.html").write_text(text, encoding="utf-8")
-        (folder / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
-        for path in sorted(ASSETS.iterdir()):
-            shutil.copyfile(path, folder / path.name)
-        for name in _pictures(made):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(results / name, folder / name)
+
+
+def _figure(name: str, given: Results) -> Picture | None:
+    """A figure as figures/ has it, or None where results lack what it shows."""
+    drawing = {**QUALITY, **SPEED}[name](given)
+    if drawing is None:
+        return None
+    width = round(REM_PER_INCH * drawing.figure.get_figwidth(), 1)
+    return Picture(name, drawing.caption, data_uri(drawing), width)
+
+
+def _table(entry: Entry, given: Results) -> Table | None:
+    """A table, or None where results lack its files or its rows."""
+    table = entry.make(given) if given.has(*entry.files) else None
+    return table if table is not None and table.rows else None
+
+
+def _shot(given: Results, task: str) -> Shot | None:
+    """The versions of a task's photograph, shown at twice their size where that is not wider than a phone."""
+    found = photographs(given, task)
+    if not found:
+        return None
+    target = read_image(found["target"])
+    versions = []
+    for name, path in found.items():
+        note = "" if name == "target" else f"{psnr(read_image(path), target, protocol(PROTOCOL)):.2f} dB"
+        label = "Input" if name == "input" else picture_label(name)
+        versions.append((name, label, note, embedded(path.read_bytes(), "image/png")))
+    with Image.open(found["target"]) as image:
+        width, height = image.size
+    times = 2 if width <= 170 else 1
+    return Shot(task, set_name(task, (given.quality.real(task) or [PHOTOS])[0]), versions, (times * width, times * height))
+
+
+def _record(path: Path) -> list[tuple[str, str]]:
+    """Who measured: revision, processor, threads, seeds, and the versions of libraries."""
+    record = read_json(path)
+    lines = [(name, str(record[key]).strip("[]")) for key, name in KEYS.items() if record.get(key) not in (None, [], "")]
+    versions = ", ".join(f"{name} {number}" for name, number in sorted(record.get("versions", {}).items()))
+    return lines + ([("versions", versions)] if versions else [])
 
 
 def _environment() -> Environment:
-    found = Environment(
-        loader=PackageLoader("qdr.suite.report.site"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    found.filters |= {"measure": measure, "stages": stages, "record": record, "numeric": numeric, "groups": groups}
-    found.tests |= {
-        "table": lambda content: isinstance(content, Table),
-        "chart": lambda content: isinstance(content, Chart),
-        "gallery": lambda content: isinstance(content, Gallery),
-        "bold": lambda cell: isinstance(cell, Bold),
-    }
+    loader = PackageLoader("qdr.suite.report.site")
+    found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found.filters |= {"numeric": numeric, "groups": groups}
+    found.tests["bold"] = lambda cell: isinstance(cell, Bold)
     return found
 
 
@@ -89,8 +160,3 @@ def groups(table: Table) -> list[list[list[str]]]:
     [[['1']], [['2'], ['3']]]
     """
     return [list(rows) for filled, rows in groupby(table.rows, key=bool) if filled]
-
-
-def _pictures(made: list[tuple[Section, list[Made]]]) -> list[str]:
-    galleries = [found.content for _, pieces in made for found in pieces if isinstance(found.content, Gallery)]
-    return [picture.file for content in galleries for shot in content.shots for picture in shot.pictures]

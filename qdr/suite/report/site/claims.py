@@ -1,127 +1,145 @@
-"""The paper's three claims beside what was measured here.
+"""The verdict: what the paper's abstract says (arXiv 2603.09624), what this profile measured, and whether it holds.
 
-The claims are those of the abstract of arXiv 2603.09624. It does not say what share of FP32 is meant, which Jetson, at
-which size, nor which detector: the remarks say how each is read.
+The abstract does not say which share of FP32 is meant, which Jetson at which size, nor which detector; here the share is
+that of FP32's gain over the degraded input, of which a model that does nothing keeps 0 %.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
 from qdr.rows import read_json
 from qdr.suite.bench.roofline import AGX64, MODES, NANO8, fps
 from qdr.suite.evaluate.stats import Interval
 from qdr.suite.report.detection import LABELS
 from qdr.suite.report.load import LATENCY, int8_of, load
-from qdr.suite.report.quality import FP32, INPUT, TASK_LABELS, Setting, set_label
-from qdr.suite.report.site.parts import Claim, Findings, Given
+from qdr.suite.report.quality import FP32, INPUT, Setting, label, seeds, span
+from qdr.suite.report.results import Results, set_name
 from qdr.suite.report.tables.jetson import device_label, imported, read_kernels
 
-QDR = Setting("qdr", "W8A8")
+QDR, QAT = Setting("qdr", "W8A8"), Setting("qat", "W8A8")
+SHARE = 0.965
 
 
-def claims(given: Given) -> list[Claim]:
-    """Quality kept, speed, and what a detector gains; each with what this profile has of it."""
-    folder = given.folder
-    jetson = _brought_back(given)
-    found = _detected(given) if (folder / "detection.csv").is_file() else []
-    return [
-        Claim("96.5 %", "of FP32 is what INT8 keeps", _kept(given), KEPT),
-        Claim(
-            "442 FPS",
-            "in INT8 on a Jetson Orin",
-            [*jetson, *_timed(given), *_predicted(given)],
-            SPEED if jetson else f"{NO_JETSON} {SPEED}",
-        ),
-        Claim("+16.3 mAP", "for a detector behind the restoration", found, DETECTED if found else MISSING),
+@dataclass(frozen=True)
+class Claim:
+    """What the paper says, what there is of it here, in a word whether it holds, and what that rests on."""
+
+    said: str
+    here: str
+    verdict: str
+    basis: str
+
+
+def claims(results: Results) -> list[Claim]:
+    """Quality kept, distillation against plain QAT, speed, and what a detector gains."""
+    return [*_quality(results), _speed(results), _detection(results)]
+
+
+def _quality(results: Results) -> list[Claim]:
+    quality, stats = results.quality, results.stats
+    sets = [where for where in results.sets if len(quality.values(*where, "psnr", QDR))]
+    said = ("INT8 keeps 96.5 % of FP32's quality", "Distilling at the bottleneck beats plain QAT")
+    if not sets:
+        return [Claim(text, "no QDR at W8A8 in this profile", "not measured", "") for text in said]
+    basis = f"{span(len(quality.values(*where, 'psnr', QDR)) for where in sets)} images per set, {seeds(quality.frame)}"
+    kept: dict[str, list[float]] = {}
+    for method in ("qdr", "qat", "ptq"):
+        for where in sets:
+            values = quality.values(*where, "psnr", Setting(method, "W8A8"))
+            if len(values):
+                fp32, degraded = (quality.values(*where, "psnr", s) for s in (FP32, INPUT))
+                kept.setdefault(method, []).append(stats.gain_recovery(values, fp32, degraded).estimate)
+    ranges = [f"{label(method)} {_ends([100 * share for share in shares], '.1f')} %" for method, shares in kept.items()]
+    low = [set_name(*where) for where, share in zip(sets, kept["qdr"], strict=True) if share < SHARE]
+    all_hold = all(share >= SHARE for shares in kept.values() for share in shares)
+    verdict = "holds, whatever the method" if all_hold else _of(len(sets) - len(low), len(sets))
+    here = f"of FP32's gain over the input: {'; '.join(ranges)}" + (
+        f"; below {100 * SHARE} % on {', '.join(low)}" if low else ""
+    )
+    found = [
+        (where, stats.difference(*(quality.values(*where, "psnr", s) for s in (QDR, QAT))))
+        for where in sets
+        if len(quality.values(*where, "psnr", QAT))
     ]
+    return [Claim(said[0], here, verdict, basis), _against_qat(said[1], found, basis)]
 
 
-KEPT = (
-    "QDR's INT8 engine. Share of PSNR: mean PSNR over FP32's mean PSNR. Share of the gain: what is kept of FP32's "
-    "improvement over the degraded input; a model that does nothing scores 0. Intervals: over images, paired."
-)
-SPEED = (
-    "A prediction is for the GPU of one module in its fastest mode, from datasheets, at mid efficiency (low to high). What "
-    "was measured is the engine alone at the median (and 90th percentile)."
-)
-NO_JETSON = "Nothing here ran on a Jetson: what is said of an Orin is predicted."
-DETECTED = (
-    "Gain over the same images without restoration, in points of 100, QDR's INT8 engine. AP50: overlap of a half. AP: the "
-    "mean from 0.50 to 0.95, which is COCO's mAP. n.s.: the interval includes zero."
-)
-MISSING = "This profile measured no detector: results of other profiles have detection.csv (stage detect)."
+def _against_qat(said: str, found: list[tuple[tuple[str, str], Interval]], basis: str) -> Claim:
+    better = sum(each.significant and each.estimate > 0 for _, each in found)
+    worse = sum(each.significant and each.estimate < 0 for _, each in found)
+    each = "; ".join(f"{set_name(*where)} {x.estimate:+.2f} [{x.low:+.2f}, {x.high:+.2f}]" for where, x in found)
+    here = f"QDR minus QAT in dB: {each}. Significantly better on {better}, worse on {worse} of {len(found)} sets"
+    if better == len(found):
+        verdict = "holds"
+    else:
+        counts = [f"{word} on {number}" for word, number in (("better", better), ("worse", worse)) if number]
+        verdict = f"{', '.join(counts)} of {len(found)}" if counts else "open"
+    return Claim(said, here, verdict, basis)
 
 
-def _kept(given: Given) -> list[Findings]:
-    quality, shares, gains = given.quality, [], []
-    for task, split in quality.sets(given.kind):
-        int8, fp32, degraded = (quality.values(task, split, "psnr", s) for s in (QDR, FP32, INPUT))
-        if len(int8):
-            where = set_label(task, split)
-            shares.append((where, *_percent(given.stats.gain_recovery(int8, fp32, np.zeros_like(fp32)))))
-            gains.append((where, *_percent(given.stats.gain_recovery(int8, fp32, degraded))))
-    return [Findings("Share of PSNR", True, shares), Findings("Share of the gain", True, gains)] if shares else []
+def _speed(results: Results) -> Claim:
+    said, parts, verdict = "442 frames per second in INT8 on a Jetson Orin", [], "not measured"
+    if results.has("jetson.json"):
+        for device, row in imported(results.folder / "jetson.json"):
+            if row["precision"] == "int8":
+                verdict = "measured"
+                parts.append(f"{row['fps']:.0f} at {row['width']}x{row['height']} on {device_label(device)}")
+    if verdict != "measured" and results.has("kernels.csv"):
+        layers = read_kernels(results.folder / "kernels.csv")["base"]
+        modes = [next(mode for mode in MODES if mode.device == device) for device in (AGX64, NANO8)]
+        ranges = [(mode.device, *fps(layers, mode, 512 * 512)) for mode in modes]
+        predicted = ", ".join(f"{device} {low:.0f} to {high:.0f}" for device, low, _, high in ranges)
+        parts.append(f"no Jetson was at hand; predicted at 512x512: {predicted}")
+    basis = ""
+    if results.has("latency.csv"):
+        frame = load(results.folder / "latency.csv", LATENCY)
+        frame = frame[(frame["model"] == "efm") & (frame["engine"] == "openvino")]
+        frame = frame[frame["height"] == frame["height"].iloc[0]]
+        rows = {str(row["precision"]): row for row in frame.to_dict("records")}
+        int8, fp32 = rows[int8_of(frame)], rows["fp32"]
+        ratio, size = fp32["median_ms"] / int8["median_ms"], f"{int8['width']}x{int8['height']}"
+        parts.append(f"on the processor here {int8['fps']:.0f} at {size}, {ratio:.1f} times FP32")
+        cpu = read_json(results.folder / "latency.json")["cpu"] if results.has("latency.json") else "a processor"
+        basis = f"{cpu}, OpenVINO, {int8['threads']} threads, median of {int8['calls']} calls"
+    return Claim(said, "; ".join(parts), verdict, basis)
 
 
-def _percent(interval: Interval) -> tuple[str, str]:
-    low, high = 100 * interval.low, 100 * interval.high
-    return f"{100 * interval.estimate:.1f} %", f"{low:.1f} to {high:.1f}"
-
-
-def _brought_back(given: Given) -> list[Findings]:
-    """The INT8 EFM on every Jetson whose results were imported."""
-    if not (given.folder / "jetson.json").is_file():
-        return []
-    found: dict[str, list[tuple[str, str, str]]] = {}
-    for device, row in imported(given.folder / "jetson.json"):
-        if row["precision"] == "int8":
-            size, p90 = f"{row['task']} {row['width']}x{row['height']}", f"p90 {row['engine_ms']['p90']:.2f} ms"
-            found.setdefault(device_label(device), []).append((size, f"{row['fps']:.0f} FPS", p90))
-    return [Findings(device, True, rows) for device, rows in found.items()]
-
-
-def _timed(given: Given) -> list[Findings]:
-    """The INT8 EFM on the processor of the profile."""
-    if not (given.folder / "latency.csv").is_file():
-        return []
-    frame = load(given.folder / "latency.csv", LATENCY)
-    frame = frame[(frame["model"] == "efm") & (frame["engine"] == "openvino")]
-    frame = frame[frame["precision"] == int8_of(frame)]
-    rows = [
-        (f"{row['width']}x{row['height']}", f"{row['fps']:.0f} FPS", f"{row['median_ms']:.2f} ms (p90 {row['p90_ms']:.2f})")
-        for row in frame.to_dict("records")
-    ]
-    cpu = read_json(given.folder / "latency.json")["cpu"] if (given.folder / "latency.json").is_file() else "this processor"
-    return [Findings(f"{cpu}, {frame['threads'].iloc[0]} threads", True, rows)] if rows else []
-
-
-def _predicted(given: Given) -> list[Findings]:
-    """The profile's own model on the largest and on a small Orin."""
-    if not (given.folder / "kernels.csv").is_file():
-        return []
-    layers = read_kernels(given.folder / "kernels.csv")["base"]
-    found = []
-    for device in (AGX64, NANO8):
-        mode = next(mode for mode in MODES if mode.device == device)
-        rows = []
-        for side in (256, 512):
-            low, mid, high = fps(layers, mode, side * side)
-            rows.append((f"{side}x{side}", f"{mid:.0f} FPS", f"{low:.0f} to {high:.0f}"))
-        found.append(Findings(f"{device}, {mode.name}", False, rows))
-    return found
-
-
-def _detected(given: Given) -> list[Findings]:
-    detection, found = given.detection, []
+def _detection(results: Results) -> Claim:
+    said = "A detector behind the restoration gains 16.3 mAP"
+    if not results.has("detection.csv"):
+        return Claim(said, "no detector in this profile", "not measured", "")
+    detection, parts, all_found = results.detection, [], []
     for detector in detection.detectors:
-        for metric, name in (("ap50_gain", "AP50"), ("ap_gain", "AP")):
-            intervals = {task: detection.get(task, detector, "restored", "qdr", metric) for task in detection.tasks}
-            rows = [(TASK_LABELS[task], *_points(interval)) for task, interval in intervals.items() if interval is not None]
-            found += [Findings(f"{name}, {LABELS[detector]}", True, rows)] if rows else []
-    return found
+        found = [
+            detection.get(task, detector, "restored", "qdr", "ap_gain")
+            or detection.get(task, detector, "restored", "qdr", "ap50_gain")
+            for task in detection.tasks
+        ]
+        gains = [each for each in found if each is not None]
+        all_found += gains
+        parts.append(f"{LABELS[detector]} {_ends([100 * each.estimate for each in gains], '+.1f')}")
+    better = sum(each.significant and each.estimate > 0 for each in all_found)
+    worse = sum(each.significant and each.estimate < 0 for each in all_found)
+    count = len(all_found)
+    here = f"points of mAP, by task: {'; '.join(parts)}. Significantly better in {better}, worse in {worse} of {count} cases"
+    return Claim(said, here, f"gains in {better} of {count} cases", f"{detection.images} images, first seed")
 
 
-def _points(interval: Interval) -> tuple[str, str]:
-    mark = "" if interval.significant else ", n.s."
-    return f"{100 * interval.estimate:+.1f}", f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}{mark}"
+def _ends(values: list[float], form: str) -> str:
+    """The smallest and the largest of some numbers.
+
+    >>> _ends([1.25, 3.0, 2.0], ".1f")
+    '1.2 to 3.0'
+    """
+    found = sorted(values)
+    return " to ".join(dict.fromkeys(format(value, form) for value in (found[0], found[-1]))) if found else "none"
+
+
+def _of(holds: int, count: int) -> str:
+    """On how many sets a claim holds.
+
+    >>> _of(4, 4), _of(1, 4), _of(0, 4)
+    ('holds', 'holds on 1 of 4 sets', 'does not hold')
+    """
+    return "holds" if holds == count else f"holds on {holds} of {count} sets" if holds else "does not hold"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qdr.files import replacing
 from qdr.suite.config import Config
+from qdr.suite.report import figures
 from qdr.suite.report.results import Results
 from qdr.suite.report.tables.census import census_table
 from qdr.suite.report.tables.conventions import conventions_table
@@ -92,19 +93,7 @@ PDF and PNG.
 | file | rows | command |
 |---|---|---|
 {tables}
-| figures: quality/recovery | quality.csv: W8A8, real test images | `qdr report figures` |
-| figures: quality/before-after-* | samples/ | `qdr report figures` |
-| figures: quality/few-images | quality.csv: W4A4 by number of training images | `qdr report figures` |
-| figures: quality/tug-of-war-* | training.csv: grad_*, weight_* | `qdr report figures` |
-| figures: quality/error-growth-* | features.csv | `qdr report figures` |
-| figures: quality/sensitivity | sensitivity.csv | `qdr report figures` |
-| figures: quality/ldg-gates | gates/ | `qdr report figures` |
-| figures: quality/detection | detection.csv: ap50 | `qdr report figures` |
-| figures: quality/detection-boxes | detection/ | `qdr report figures` |
-| figures: speed/quality-latency | quality.csv, latency.csv | `qdr report speed` |
-| figures: speed/jetson-prediction | kernels.csv: predicted, not measured | `qdr report speed` |
-| figures: speed/roofline | roofline.csv, machine.json | `qdr report speed` |
-| figures: speed/peers | quality.csv, latency.csv: networks of bench.models | `qdr report speed` |
+{figures}
 """
 
 
@@ -119,8 +108,11 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
     _write("quality", config, results, output)
     verbs = {"quality": "tables", "speed": "speed"}
     lines = [f"| {name} | {rows} | `qdr report {verbs[name.split('/')[0]]}` |" for name, (rows, _) in TABLES.items()]
+    drawn = [(f"quality/{name}", "figures", draw) for name, draw in figures.QUALITY.items()]
+    drawn += [(f"speed/{name}", "speed", draw) for name, draw in figures.SPEED.items()]
+    shows = [f"| figures: {name} | {figures.first_line(draw)} | `qdr report {verb}` |" for name, verb, draw in drawn]
     with replacing(output / "INDEX.md") as temporary:
-        temporary.write_text(INDEX.format(tables="\n".join(lines)), encoding="utf-8")
+        temporary.write_text(INDEX.format(tables="\n".join(lines), figures="\n".join(shows)), encoding="utf-8")
 
 
 def write_speed(config: Config, results: Path, output: Path) -> None:
