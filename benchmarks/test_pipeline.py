@@ -14,7 +14,7 @@ from qdr.suite.data.loader import PairSet
 from qdr.suite.report import tables
 
 PLAN = (
-    "from qdr import config; from qdr.suite.train.plan import plan; c = config.load(); [plan(c, task) for task in c.tasks]"
+    "from qdr.suite import config as c; from qdr.suite.train.plan import plan; s = c.load(); [plan(s, t) for t in s.tasks]"
 )
 HELP = "import sys; from qdr.cli import main; sys.argv[1:] = ['--help']; main()"
 ROOMS = [

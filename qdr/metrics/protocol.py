@@ -10,7 +10,7 @@ By published conventions alone the same pair of images scores anywhere within fi
 - window: of SSIM, see `qdr.metrics.ssim`; shrunk: SSIM of a picture made smaller first, as its authors advise.
 
 Every row and caption of qdr names its protocol; each names a published evaluation that compares so, read in its code. All
-measure 8-bit images, one by one; how a set becomes one number is `qdr.metrics.reduction`.
+measure 8-bit images, one by one; a set's value is the mean over its images.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def declare(front: Front) -> None:
         ("packaged", _packaged, "measure the packaged weights on the profile's test sets"),
         ("detect", _detect, "measure what degradation and restoration do to a detector"),
         ("bench", _bench, "measure latency, each engine in processes of its own"),
-        ("kernels", _kernels, "list what an INT8 engine has to do, kernel by kernel"),
+        ("kernels", _kernels, "list what an INT8 engine has to do, kernel by kernel, and what networks cost"),
         ("graph", _graph, "list the quantized tensors of the INT8 model: bits, scales, shapes"),
     ]
     for name, function, text in of_all:
@@ -121,9 +121,11 @@ def _bench(_: argparse.Namespace) -> None:
 
 def _kernels(_: argparse.Namespace) -> None:
     from qdr.suite import config
+    from qdr.suite.bench.costs import write_costs
     from qdr.suite.bench.kernels import write_kernels
 
     write_kernels(config.load())
+    write_costs(config.load())
 
 
 def _graph(_: argparse.Namespace) -> None:

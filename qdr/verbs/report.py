@@ -59,11 +59,10 @@ def _declare_compare(compare: Parser) -> None:
         "b", metavar="B", nargs="?", default="worktree", help="what is judged, likewise (default: worktree)"
     )
     compare.add_argument("--profile", help="this one only (default: all that both have)")
-    compare.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    compare.add_argument("--json", action="store_true", help="print JSON, every row, instead of Markdown")
     compare.add_argument(
-        "--markdown", metavar="FILE", help="write a summary for a pull request; - prints it instead of tables"
+        "--markdown", metavar="FILE", help="write every changed row as well; - prints what is printed without it"
     )
-    compare.add_argument("--html", metavar="FILE", type=Path, help="write a page with every changed row")
     compare.add_argument("--fail-on", choices=["quality", "speed", "any"], help="exit code 1 where B is worse than A")
     compare.add_argument("--drop", type=float, default=0.05, metavar="DB", help="significant loss of PSNR to bear (0.05)")
     compare.add_argument("--slowdown", type=float, default=1.1, metavar="X", help="ratio of latencies to bear (1.1)")
@@ -71,7 +70,7 @@ def _declare_compare(compare: Parser) -> None:
 
 def _collect(_: argparse.Namespace) -> None:
     from qdr.suite import config
-    from qdr.suite.report.collect import collect
+    from qdr.suite.evaluate.collect import collect
 
     collect(config.load())
 
@@ -116,25 +115,15 @@ def _texts(profile: str | None) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from qdr.files import replacing
-    from qdr.suite.report.compare import compare, gate, show
+    from qdr.suite.report.compare import compare, failures, show
 
     found = compare(options.a, options.b, options.profile)
-    if options.json:
-        print(show.as_json(found), end="")
-    elif options.markdown == "-":
-        print(show.markdown(found), end="")
-    else:
-        show.terminal(found, Console(highlight=False))
+    print(show.as_json(found) if options.json else show.markdown(found), end="")
     if options.markdown not in (None, "-"):
         with replacing(Path(options.markdown)) as temporary:
-            temporary.write_text(show.markdown(found), encoding="utf-8")
-    if options.html:
-        with replacing(options.html) as temporary:
-            temporary.write_text(show.page(found), encoding="utf-8")
-    failed = gate.failures(found, options.fail_on, options.drop, options.slowdown) if options.fail_on else []
+            temporary.write_text(show.markdown(found, shown=None), encoding="utf-8")
+    failed = failures(found, options.fail_on, options.drop, options.slowdown) if options.fail_on else []
     for line in failed:
         print(f"qdr compare: {line}", file=sys.stderr)
     return 1 if failed else 0

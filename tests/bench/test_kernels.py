@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 
 from qdr.export.file import read_onnx
 from qdr.models.efm import EFM
+from qdr.rows import read_rows
+from qdr.suite import config
+from qdr.suite.bench.costs import write_costs
 from qdr.suite.bench.kernels import describe, kernels, write_int8
 
 
@@ -60,6 +64,15 @@ def test_against_pytorch_and_per_pixel(model: EFM, tmp_path: Path) -> None:
     assert by_name["encoder.0.0.conv2"].activation_bytes == 3 * level, "the addition reads one tensor more"
     assert by_name["head"].activation_bytes == level + 4 * 12 * 32 * 24, "its output is not quantized"
     assert by_name["encoder.0.0.conv1"].weight_bytes == 9 * 16 * 16 + 4 * 16
+
+
+def test_what_networks_cost(settings: config.Config, project: Path) -> None:
+    bench = dataclasses.replace(settings.bench, models=["dncnn"], sides=[256])
+    write_costs(dataclasses.replace(settings, bench=bench))
+    rows = {row["model"]: row for row in read_rows(project / "results" / settings.profile / "costs.csv")}
+    assert list(rows) == ["efm", "efm-no-ldg", "dncnn"]
+    assert (rows["dncnn"]["parameters"], rows["dncnn"]["macs"]) == ("559363", "36465278976")
+    assert int(rows["efm-no-ldg"]["macs"]) < int(rows["efm"]["macs"])
 
 
 @pytest.mark.slow

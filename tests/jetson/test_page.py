@@ -40,8 +40,7 @@ def test_the_page_is_true(
         assert done.returncode == 0, done.stderr
     (device / "qdr-jetson" / "result.json").rename(project / "result.json")
     monkeypatch.setattr("qdr.suite.report.figures.write_speed", lambda *_: None)  # it needs the quality of every task,
-    monkeypatch.setattr("qdr.suite.report.tables.Quality", lambda *_: None)  # and so does the table of peers
-    monkeypatch.setattr("qdr.suite.report.tables.find_peers", lambda *_: None)
+    monkeypatch.setattr("qdr.suite.report.results.Results.peers", None)  # and so does the table of peers
     take, report = commands(2)
     assert main(take.split()[1:]) == 0
     small = dataclasses.replace(active, model=config.ModelConfig([32, 32], [1, 1]))

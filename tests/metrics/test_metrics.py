@@ -6,16 +6,13 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, strategies as st
 from skimage.data import astronaut
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from qdr.errors import QdrError
 from qdr.metrics.protocol import PROTOCOLS, compared, protocol
 from qdr.metrics.psnr import CEILING, psnr
 from qdr.metrics.recovery import gain_recovery, psnr_ratio
-from qdr.metrics.reduction import per_image, pooled
 from qdr.metrics.ssim import C1, C2, SIGMA, ssim
 
 RGB = protocol("rgb-full")
@@ -134,36 +131,6 @@ def test_the_window_over_channels_takes_colour_for_structure(pair: tuple[np.ndar
     coloured, plain = (ssim(*images, protocol("rgb-3d")) - ssim(*images, RGB) for images in (pair, grey))
     assert coloured > 0.05
     assert abs(plain) < 0.02
-
-
-@BOTH
-@given(seeds=st.lists(seeds, min_size=2, max_size=5, unique=True), order=st.randoms())
-def test_a_value_does_not_depend_on_the_other_images(metric: object, seeds: list[int], order: object) -> None:
-    """Batch size and order change nothing per image; pooling does not have that."""
-    images = {seed: two(seed, (16, 15)) for seed in seeds}
-    alone = {seed: metric(*images[seed], RGB) for seed in seeds}  # type: ignore[operator]
-    order.shuffle(seeds)  # type: ignore[attr-defined]
-    together = {seed: metric(*images[seed], RGB) for seed in seeds}  # type: ignore[operator]
-    assert alone == together
-    first, rest = list(alone.values())[:1], list(alone.values())[1:]
-    whole = (per_image(first) * len(first) + per_image(rest) * len(rest)) / len(alone)
-    assert per_image(list(together.values())) == pytest.approx(whole, abs=1e-12)
-
-
-@given(st.lists(st.floats(5, 60), min_size=1, max_size=6))
-def test_pooling_never_gives_more_than_the_mean(values: list[float]) -> None:
-    assert pooled(values, [64] * len(values)) <= per_image(values) + 1e-9
-    assert pooled(values[:1] * 3, [64] * 3) == pytest.approx(values[0])
-
-
-@given(seeds)
-def test_pooled_is_the_psnr_of_all_pixels_as_torchmetrics_takes_it(seed: int) -> None:
-    a, b = (np.stack(images) for images in zip(two(seed), two(seed + 1), strict=True))
-    b[0] = (b[0] + 9 * a[0].astype(np.int64)) // 10
-    values, pixels = [psnr(x, y, RGB) for x, y in zip(a, b, strict=True)], [a[0].size] * 2
-    other = peak_signal_noise_ratio(torch.from_numpy(a).double(), torch.from_numpy(b).double(), data_range=255.0)
-    assert pooled(values, pixels) == pytest.approx(float(other), abs=1e-5)
-    assert per_image(values) - pooled(values, pixels) > 3
 
 
 def test_golden(pair: tuple[np.ndarray, np.ndarray]) -> None:

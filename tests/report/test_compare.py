@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -16,9 +18,8 @@ from qdr.cli import main
 from qdr.errors import QdrError
 from qdr.rows import read_rows, write_rows
 from qdr.suite.evaluate.stats import Bootstrap
-from qdr.suite.report.compare import compare, gate, show
-from qdr.suite.report.compare.section import Change, Comparison, Section
-from qdr.suite.report.compare.speed import same_machine
+from qdr.suite.report.compare import compare, failures, show
+from qdr.suite.report.compare.rows import SECTIONS, Comparison, Row, Section, filled, same_machine
 
 Edit = Callable[[dict[str, str]], bool]
 
@@ -46,7 +47,7 @@ def drop(row: dict[str, str]) -> dict[str, Any]:
 
 
 def section(found: Comparison, kind: str, quantity: str = "") -> Section:
-    return next(s for s in next(iter(found.profiles.values())) if s.kind == kind and s.quantity.startswith(quantity))
+    return next(s for s in next(iter(found.profiles.values())) if s.kind == kind and s.name.startswith(quantity))
 
 
 def test_the_same_results_twice(two: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,9 +56,7 @@ def test_the_same_results_twice(two: tuple[Path, Path], capsys: pytest.CaptureFi
     assert show.NOTHING in capsys.readouterr().out
     found = compare(a, b)
     assert found.alike
-    assert all(
-        len(s.changes) > 0 for s in next(iter(found.profiles.values())) if s.quantity != "AP" and s.kind != "training"
-    )
+    assert all(len(s.rows) > 0 for s in next(iter(found.profiles.values())) if s.name != "AP" and s.kind != "training")
     assert main(["compare", a, b, "--markdown", "-"]) == 0
     assert show.NOTHING in capsys.readouterr().out
 
@@ -67,12 +66,12 @@ def test_a_planted_drop_is_found_with_its_sign_and_size(two: tuple[Path, Path]) 
     change(b / "quality.csv", drop)
     psnr = section(compare(str(a), str(b)), "quality", "PSNR")
     (found,) = psnr.changed
-    assert found.key == ("derain", "photos", "qdr", "W8A8", "all", "rgb-full", "openvino")
-    assert found.size == pytest.approx(-1.2)
+    assert found.what == ("derain", "photos", "qdr", "W8A8", "all", "rgb-full", "openvino")
+    assert found.change == pytest.approx(-1.2)
     assert found.interval is not None
     assert found.interval.low < -1.2 < found.interval.high < 0
     assert psnr.better(found) is False
-    assert psnr.changes[0] == found  # the most telling first
+    assert psnr.rows[0] == found  # the most telling first
     assert not section(compare(str(a), str(b)), "quality", "SSIM").changed
 
 
@@ -92,17 +91,15 @@ def test_the_gate(two: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) ->
 def test_swapped_sides_give_opposite_signs(values: list[tuple[float, float]]) -> None:
     import pandas as pd
 
-    from qdr.suite.report.compare.paired import _filled
-
     def frame(side: int) -> pd.DataFrame:
         return pd.DataFrame(
-            {"m": ["x"] * len(values), "image": range(len(values)), "seed": 0, "value": [v[side] for v in values]}
+            {"m": "x", "image": range(len(values)), "seed": 0, "metric": "psnr", "value": [v[side] for v in values]}
         )
 
-    stats = Bootstrap(200, 0.95)
-    (there,) = _filled(Section("quality", "PSNR", ("m",)), frame(0), frame(1), "value", stats).changes
-    (back,) = _filled(Section("quality", "PSNR", ("m",)), frame(1), frame(0), "value", stats).changes
-    assert there.size == pytest.approx(-back.size)
+    stats, psnr = Bootstrap(200, 0.95), dataclasses.replace(SECTIONS[0], what=("m",), how=())
+    (there,) = filled(psnr, [frame(0), frame(1)], stats).rows
+    (back,) = filled(psnr, [frame(1), frame(0)], stats).rows
+    assert there.change == pytest.approx(-back.change)
     assert there.interval is not None
     assert back.interval is not None
     assert (there.interval.low, there.interval.high) == pytest.approx((-back.interval.high, -back.interval.low), abs=1e-9)
@@ -118,9 +115,9 @@ def test_swapped_folders_give_opposite_signs(two: tuple[Path, Path]) -> None:
         pairs = list(zip(section(there, kind).changed, section(back, kind).changed, strict=True))
         assert pairs
         for one, other in pairs:
-            expected = 1 / other.size if kind == "speed" else -other.size
-            assert one.key == other.key
-            assert one.size == pytest.approx(expected)
+            expected = 1 / other.change if kind == "speed" else -other.change
+            assert one.what == other.what
+            assert one.change == pytest.approx(expected)
 
 
 def test_a_method_of_one_side_is_listed(two: tuple[Path, Path]) -> None:
@@ -179,16 +176,16 @@ def test_latency_on_another_machine_is_judged_by_the_ratio_to_fp32(two: tuple[Pa
         lambda row: row | {"median_ms": float(row["median_ms"]) * (4 if row["precision"] == "int8" else 2)},
     )
     found = section(compare(str(a), str(b)), "speed")
-    ratios = {change.key[2]: (change.size, change.normalised) for change in found.changes}
+    ratios = {row.what[2]: (row.change, row.to_fp32) for row in found.rows}
     assert ratios == {"fp32": (2, None), "bf16": (2, 1), "int8": (4, 2)}
     assert found.absolute
-    assert len(gate.failures(compare(str(a), str(b)), "speed", 0.05, 1.1)) == 6  # three precisions at two sides
+    assert len(failures(compare(str(a), str(b)), "speed", 0.05, 1.1)) == 6  # three precisions at two sides
     (b / "latency.json").write_text(json.dumps({"cpu": "another CPU", "cpu_count": 8}))
     found = section(compare(str(a), str(b)), "speed")
     assert not found.absolute
     assert "different machines: absolute times are not comparable" in found.notes[0]
     assert "A: a CPU, ? cores. B: another CPU, 8 cores." in found.notes[0]
-    lines = gate.failures(compare(str(a), str(b)), "speed", 0.05, 1.1)
+    lines = failures(compare(str(a), str(b)), "speed", 0.05, 1.1)
     expected = [f"smoke: efm/openvino/int8/2/1/{s}/{s}: 2.00 times as long, relative to FP32" for s in (64, 128)]
     assert sorted(lines) == sorted(expected)
 
@@ -211,13 +208,13 @@ def test_parity_training_and_detection(two: tuple[Path, Path]) -> None:
     change(b / "parity.csv", lambda row: row | {"mean_level": "0.2"})
     change(b / "detection.csv", lambda row: row | {"value": float(row["value"]) / 2})
     found = compare(str(a), str(b))
-    assert {change.size for change in section(found, "training").changes} == {-0.5}
-    assert all(section(found, "parity").better(change) is False for change in section(found, "parity").changes)
-    assert all(change.interval is None and change.b == change.a / 2 for change in section(found, "detection").changes)
+    assert {row.change for row in section(found, "training").rows} == {-0.5}
+    assert all(section(found, "parity").better(row) is False for row in section(found, "parity").rows)
+    assert all(row.interval is None and row.after == row.before / 2 for row in section(found, "detection").rows)
     change(b / "detection.csv", lambda row: row | {"images": "50"})
     refused = section(compare(str(a), str(b)), "detection").refused
     assert refused
-    assert refused[0][1] == "[40] labelled images in A, [50] in B"
+    assert refused[0][1] == "images 40 in A, 50 in B"
 
 
 def test_every_form_says_the_same_twice(two: tuple[Path, Path], project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -225,14 +222,16 @@ def test_every_form_says_the_same_twice(two: tuple[Path, Path], project: Path, c
     change(two[1] / "quality.csv", drop)
     outputs = []
     for turn in ("one", "two"):
-        files = [project / turn / name for name in ("c.md", "c.html")]
-        assert main(["compare", a, b, "--markdown", str(files[0]), "--html", str(files[1])]) == 0
+        assert main(["compare", a, b, "--markdown", str(project / turn / "c.md")]) == 0
+        printed = capsys.readouterr().out
         assert main(["compare", a, b, "--json"]) == 0
-        outputs.append((capsys.readouterr().out, *(file.read_bytes() for file in files)))
+        outputs.append((printed, (project / turn / "c.md").read_text(), capsys.readouterr().out))
     assert outputs[0] == outputs[1]
-    assert b"1 significantly worse" in outputs[0][1]
-    assert b'<tr class="worse">' in outputs[0][2]
-    record = json.loads(outputs[0][0][outputs[0][0].index("\n{") :])
+    assert outputs[0][0] == outputs[0][1], "few rows changed, so that none is left out"
+    assert "52 compared, 51 equal, 0 significantly better, 1 significantly worse, 0 n.s." in outputs[0][0]
+    (row,) = (line for line in outputs[0][0].splitlines() if line.startswith("| derain photos qdr"))
+    assert re.search(r"\| -1\.200 \[-1\.\d+, -1\.\d+\] worse \|$", row)
+    record = json.loads(outputs[0][2])
     (psnr,) = (s for s in record["profiles"]["smoke"] if s["quantity"] == "PSNR (dB)")
     (worse,) = (row for row in psnr["rows"] if row["difference"])
     assert worse["significant"]
@@ -283,8 +282,8 @@ def test_columns_of_another_version(two: tuple[Path, Path], capsys: pytest.Captu
         "A: smoke/latency.csv lacks end_to_end_median_ms, mean_level",
         "B: smoke/quality.csv lacks protocol: it is not compared",
     ]
-    assert section(found, "speed").changes
-    assert not section(found, "quality").changes
+    assert section(found, "speed").rows
+    assert not section(found, "quality").rows
     assert main(["compare", str(a), str(b)]) == 0
     assert "quality.csv lacks protocol: it is not compared" in capsys.readouterr().out
     assert main(["compare", str(a), str(b), "--fail-on", "quality"]) == 1  # a gate that cannot look does not pass
@@ -328,11 +327,11 @@ def test_a_revision_against_the_worktree(repository: Path, capsys: pytest.Captur
     change(repository / "results" / "smoke" / "quality.csv", drop)
     found = compare("HEAD", "worktree")
     assert found.a == f"HEAD ({git(repository, 'rev-parse', '--short=7', 'HEAD')})"
-    assert [change.size for change in section(found, "quality", "PSNR").changed] == [pytest.approx(-1.2)]
-    assert [change.size for change in section(compare(".", "main"), "quality", "PSNR").changed] == [pytest.approx(1.2)]
+    assert [row.change for row in section(found, "quality", "PSNR").changed] == [pytest.approx(-1.2)]
+    assert [row.change for row in section(compare(".", "main"), "quality", "PSNR").changed] == [pytest.approx(1.2)]
     assert "results/smoke/quality.csv" in git(repository, "status", "--short")  # nothing was checked out
     git(repository, "commit", "--all", "--quiet", "--message", "worse")
-    assert [change.size for change in section(compare("HEAD~1", "HEAD"), "quality", "PSNR").changed] == [pytest.approx(-1.2)]
+    assert [row.change for row in section(compare("HEAD~1", "HEAD"), "quality", "PSNR").changed] == [pytest.approx(-1.2)]
 
 
 @pytest.mark.parametrize(
@@ -366,6 +365,6 @@ def test_a_latency_of_zero_is_refused(two: tuple[Path, Path]) -> None:
 
 
 def test_no_interval_of_one_image() -> None:
-    one = Change(("x",), 30.0, 29.0, -1.0)
+    one = Row(("x",), 30.0, 29.0, -1.0)
     assert not one.significant
-    assert Section("quality", "PSNR (dB)", ("m",)).better(one) is None
+    assert SECTIONS[0].better(one) is None

@@ -11,6 +11,7 @@ from qdr.rows import read_json, read_rows, write_rows
 from qdr.suite import config
 from qdr.suite.report.load import (
     CENSUS,
+    COSTS,
     DETECTION,
     FEATURES,
     GRAPH,
@@ -38,11 +39,12 @@ SCHEMAS = {
     "latency": LATENCY,
     "census": CENSUS,
     "kernels": KERNELS,
+    "costs": COSTS,
     "detection": DETECTION,
     "roofline": ROOFLINE,
     "graph": GRAPH,
 }
-SINCE = {"detection", "roofline", "census", "graph"}  # results of before their stage have none
+SINCE = {"detection", "roofline", "census", "graph", "costs"}  # results of before their stage have none
 MEASURED = [path.parent.name for path in (ROOT / "results").glob("*/quality.csv")]
 PLANNED = [path.parent.name for path in (ROOT / "results").glob("*/steps.csv")]
 

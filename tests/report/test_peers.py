@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from qdr.errors import QdrError
 from qdr.rows import read_rows, write_rows
 from qdr.suite import config
 from qdr.suite.report import figures, tables
@@ -17,6 +18,7 @@ from qdr.suite.report.quality import Quality
 from qdr.suite.report.results import Results
 from qdr.suite.report.style import save
 
+COSTS = {"efm": (1000, 2_000_000), "nafnet": (289_100, 64_000_000), "dncnn": (559_400, 2_279_000_000)}
 MADE = {"nafnet": ("fp32-nafnet", "ptq-nafnet", 8.4, 20.0), "dncnn": ("fp32-dncnn", "ptq-dncnn", 6.0, 120.0)}
 
 
@@ -37,6 +39,12 @@ def with_peers(results: Path) -> Path:
         ]
     write_rows(results / "quality.csv", quality)
     write_rows(results / "latency.csv", latency)
+    costs = [
+        {"model": name, "height": side, "width": side, "parameters": parameters, "macs": macs * (side // 64) ** 2}
+        for name, (parameters, macs) in COSTS.items()
+        for side in (64, 128)
+    ]
+    write_rows(results / "costs.csv", costs)
     return results
 
 
@@ -56,8 +64,7 @@ def test_the_table_again(with_peers: Path, settings: config.Config, tmp_path: Pa
     assert dncnn["Δ to EFM, INT8 (dB)"].startswith(f"{ahead:+.2f} [")
     assert (dncnn["FP32 (ms)"], dncnn["INT8 (ms)"], dncnn["Speed-up"]) == ("120.00", "60.00", "2.00×")
     assert dncnn["EFM INT8, times as fast"] == "15.0×"  # the EFM's INT8 takes 4 ms
-    assert dncnn["Parameters (k)"] == "559.4"
-    assert dncnn["MACs (G)"] == f"{36.465 / 16:.2f}"  # timed at 64x64, a sixteenth of 256x256
+    assert (dncnn["Parameters (k)"], dncnn["MACs (G)"]) == ("559.4", "2.28")  # of the first side that was timed
     assert rows["EFM"]["EFM INT8, times as fast"] == "—"
     assert rows["EFM, QDR"]["PTQ INT8 PSNR (dB)"] == f"{means['qdr', 'W8A8']:.2f}"
 
@@ -72,6 +79,12 @@ def test_the_figure_twice_with_the_same_bytes(with_peers: Path, settings: config
     for kind in ("png", "pdf"):
         first, second = (tmp_path / folder / "speed" / f"peers.{kind}" for folder in ("first", "second"))
         assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_network_without_its_cost_is_named(with_peers: Path, settings: config.Config) -> None:
+    write_rows(with_peers / "costs.csv", [r for r in read_rows(with_peers / "costs.csv") if r["model"] != "dncnn"])
+    with pytest.raises(QdrError, match=r"costs\.csv has no row of dncnn at 64x64: run `dvc repro kernels`"):
+        find_peers(settings, Quality(with_peers / "quality.csv"), with_peers / "latency.csv")
 
 
 def test_without_peers_there_is_neither(results: Path, settings: config.Config, tmp_path: Path) -> None:

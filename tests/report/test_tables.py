@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from qdr.suite import config
 from qdr.suite.bench.roofline import MODES
 from qdr.suite.report import tables
-from qdr.suite.report.tables.table import RULE, Bold, Table
+from qdr.suite.report.tables.table import RULE, Bold, Note, Table
 
 
 @pytest.fixture
@@ -122,10 +123,41 @@ def test_the_index_names_every_file(written: Path) -> None:
         assert f"| {path.parent.name}/{path.stem} |" in index
 
 
+def test_latex_prints_eight_columns_at_most_and_every_row_fills_them(written: Path) -> None:
+    labels = []
+    for path in written.rglob("*.tex"):
+        for found in re.findall(r"\\begin{table}.*?\\end{table}", path.read_text(), re.DOTALL):
+            labels += re.findall(r"\\label{(tab:smoke-.*?)}", found)
+            (spec,) = re.findall(r"\\begin{tabular}{(.*)}", found)
+            assert len(re.sub(r"r@{.}l", "r", spec)) <= 8, path
+            letters = len(re.sub(r"@{.}", "", spec))
+            for row in re.findall(r"^(.*) \\\\$", found, re.MULTILINE):
+                spans = [int(n) for n in re.findall(r"\\multicolumn{(\d)}", row)]
+                assert len(re.findall(r"(?<!\\)&", row)) + 1 + sum(spans) - len(spans) == letters, (path, row)
+    assert len(set(labels)) == len(labels) > 15
+
+
+def test_numbers_are_aligned_and_notes_follow_their_columns() -> None:
+    rows = [["a", Bold("1.25"), "-0.5 [-0.1, 0.2] n.s.", "7"], ["b", "3", "—", "—"]]
+    notes = ["of all", Note("of d", "d"), Note("of b", "b")]
+    table = Table("t", "A caption.", ["a", "b", "c", "d"], rows, notes, {"": ["a", "b", "c"], "rest": ["a", "d"]})
+    first, second = table.tex("smoke-").split("\n\n")
+    assert r"\label{tab:smoke-t}" in first
+    assert r"\begin{tabular}{lr@{.}lr@{.}l}" in first
+    assert r"a & \textbf{1} & \textbf{25} & $-$0 & 5 [$-$0.1, 0.2] n.s. \\" in first
+    assert r"b & \multicolumn{1}{r@{\phantom{.}}}{3} &  & \multicolumn{2}{c}{---} \\" in first
+    assert ("of all" in first, "of b" in first, "of d" in first) == (True, True, False)
+    assert r"\caption{A caption; rest.}" in second
+    assert r"\label{tab:smoke-t-rest}" in second
+    assert r"\begin{tabular}{lr}" in second
+    assert ("of b" in second, "of d" in second) == (False, True)
+
+
 def test_a_table_in_three_formats() -> None:
     table = Table("t", "50 % of a_b", ["A", "B"], [["x & y", Bold("1")], RULE, ["—", "2|3"]], ["≤ 1"])
     assert r"\caption{50 \% of a\_b}" in table.tex()
-    assert r"x \& y & \textbf{1} \\" in table.tex()
+    assert r"x \& y & \textbf{1} \\" in table.tex("p-")
+    assert r"\label{tab:p-t}" in table.tex("p-")
     assert table.tex().count(r"\midrule") == 2
     assert "| x & y | **1** |" in table.markdown()
     assert r"2\|3" in table.markdown()

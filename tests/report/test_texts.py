@@ -19,8 +19,7 @@ from qdr.rows import read_rows, write_rows
 from qdr.suite.evaluate.stats import Interval
 from qdr.suite.report import texts
 from qdr.suite.report.quality import Quality, Setting
-from qdr.suite.report.texts.claims import NUMBER, finder, holds, read_claims, render
-from qdr.suite.report.texts.quantities import QUERIES, Facts, ask
+from qdr.suite.report.quantities import Number, quantities
 
 ROOT = Path(__file__).resolve().parents[2]
 CLAIMS = """
@@ -28,9 +27,10 @@ README.md:
   sections: ["## Results"]
   claims:
     smoke:
-      - FP32 gains {gain derain fp32:.1f} and QDR {gain derain qdr:.1f} dB
-      - text: QDR is {difference derain qdr qat:+.2f interval ns} dB ahead of QAT
-        holds: [ahead derain qdr qat == 1]
+      - text: FP32 gains {{ gain.derain.fp32 | fixed(1) }} and QDR {{ gain.derain.qdr | fixed(1) }} dB
+      - let: {gap: "diff('qdr', 'qat').derain"}
+        text: QDR is {{ gap | tested }} [{{ gap.low | signed }}, {{ gap.high | signed }}] dB ahead of QAT
+        holds: ["'derain' in ahead('qdr', 'qat')"]
   unchecked:
     a setting: [at 8 bits]
 """
@@ -83,7 +83,7 @@ def test_a_planted_wrong_number_is_named_with_its_line_and_what_results_give(
     right = re.search(r"QDR (\d\.\d) dB", page(paper))
     assert right
     (paper / "README.md").write_text(page(paper).replace(f"QDR {right[1]} dB", "QDR 9.9 dB"))
-    shown = f"README.md, line 8: '9.9' where results/smoke gives '{right[1]}' (gain derain qdr)"
+    shown = f"README.md, line 8: '9.9' where results/smoke gives '{right[1]}' (gain.derain.qdr | fixed(1))"
     assert list(texts.stale()) == [shown]
     assert main(["report", "verify"]) == 2
     assert shown in capsys.readouterr().out
@@ -101,7 +101,7 @@ def test_results_that_moved_are_written_into_the_page(paper: Path) -> None:
     before = page(paper)
     write_rows(path, moved)
     (line,) = texts.stale()
-    assert "where results/smoke gives '11.0' (gain derain fp32)" in line
+    assert "where results/smoke gives '11.0' (gain.derain.fp32 | fixed(1))" in line
     assert main(["report", "texts"]) == 0
     assert page(paper) == before.replace("FP32 gains 8.0", "FP32 gains 11.0")  # nothing else, line breaks included
     assert list(texts.stale()) == []
@@ -121,9 +121,9 @@ def test_a_conclusion_that_no_longer_holds_is_left_to_a_writer(paper: Path, caps
     write_rows(path, rows)
     assert main(["report", "texts"]) == 2
     out, error = capsys.readouterr()
-    assert "does not hold: ahead derain qdr qat == 1, but results/smoke gives 0; reword it" in out
+    assert "does not hold: 'derain' in ahead('qdr', 'qat'), but results/smoke gives []; reword it" in out
     assert error == "qdr: error: 1 place to mend by hand: page or docs/claims.yaml\n"
-    assert "QDR is +0.00 [+0.00, +0.00] n.s. dB ahead of QAT" in page(paper)  # numbers are written all the same
+    assert "QDR is +0.00 n.s. [+0.00,\n  +0.00] dB ahead of QAT" in page(paper)  # numbers are written all the same
 
 
 def test_a_number_that_nobody_vouches_for(paper: Path) -> None:
@@ -167,95 +167,89 @@ def test_words_that_are_there_twice(paper: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "message"),
+    ("expression", "message"),
     [
-        ("gian derain qdr", "unknown query 'gian': did you mean 'gain'"),
-        ("gain derain", "missing a required argument: 'model'"),
-        ("gain derian qdr", "no test set 'derian': did you mean 'derain'"),
-        ("gain derain qrd", "unknown method 'qrd'"),
-        ("gain derain qdr/W4A8", "no rows of qdr/W4A8 on derain/photos"),
-        ("ap derain centre restored qat ap_gain", "no detection row"),
-        ("speedup openvino int4", "no latency of efm int4"),
-        ("lost W8A8 nolayer", "no layer nolayer"),
-        ("place W8A8 kd", "unknown method ranked at W8A8"),
+        ("gian.derain.qdr", "'gian' is undefined"),
+        ("diff('qdr')", "missing 1 required positional argument: 'other'"),
+        ("gain.derian.qdr", "there is no 'derian': did you mean 'derain'"),
+        ("gain.derain.qrd", "there is no 'qrd': did you mean 'qdr'"),
+        ("gain.derain['qdr/W4A8']", "there is no 'qdr/W4A8': did you mean 'qdr/W4A4'"),
+        ("diff('qdr', 'qat/W4A8').derain", "no test set has rows of both qdr and qat/W4A8"),
+        ("ap.derain.centre.restored.qat.ap_gain", "there is no 'ap_gain'"),
+        ("speed_up.efm.openvino.int4", "there is no 'int4'"),
+        ("gain.derain.qdr | fixd", "No filter named 'fixd'"),
+        ("lost.W8A8 | like('nolayer') | max", "sequence was empty"),
+        ("''.__class__.__mro__", "is unsafe"),
+        ("1 +", "unexpected"),
     ],
 )
-def test_a_query_without_an_answer(paper: Path, query: str, message: str) -> None:
+def test_an_expression_without_a_value(paper: Path, expression: str, message: str) -> None:
     with pytest.raises(QdrError, match=re.escape(message)):
-        ask(Facts("smoke"), query)
+        str(texts.evaluate(expression, quantities("smoke")))
 
 
-def test_every_query_answers(paper: Path) -> None:
-    asked = {
-        "psnr": "* qdr",
-        "gain": "* qdr/W4A4/2",
-        "recovery": "lowlight,derain/scenes qdr",
-        "difference": "* qdr qat",
-        "ahead": "* qdr qat",
-        "images": "*",
-        "place": "W8A8 qdr",
-        "behind": "W8A8 ptq",
-        "blocks": "W4A4",
-        "ap": "derain centre restored qdr ap50_gain_kept",
-        "labelled": "",
-        "speedup": "openvino int8",
-        "latency": "openvino int8",
-        "lost": "W4A4 *",
-        "error": "* W8A8 output",
-        "convention": "ssim",
+def test_quantities_are_what_results_hold(paper: Path) -> None:
+    found = quantities("smoke")
+    quality = Quality(paper / "results" / "smoke" / "quality.csv")
+    values = {
+        model: quality.values("derain", "photos", "psnr", setting)
+        for model, setting in (
+            ("input", Setting("input", "FP32")),
+            ("fp32", Setting("fp32", "FP32")),
+            ("qat", Setting("qat", "W8A8")),
+            ("qdr/W4A4/2", Setting("qdr", "W4A4", "2")),
+        )
     }
-    assert set(asked) == set(QUERIES)
-    found = {name: ask(Facts("smoke"), f"{name} {arguments}") for name, arguments in asked.items()}
-    assert [len(found[name]) for name in ("psnr", "recovery", "ahead", "blocks", "error")] == [2, 2, 1, 1, 6]
-    assert found["ahead"][0].estimate == 2
-    assert found["speedup"][0].estimate == 2.5
-    assert found["labelled"][0].estimate == 40
-    assert found["images"][0].estimate == 5
-    assert found["blocks"][0].estimate == 10
-    assert found["behind"][0].estimate == 1
-    assert found["lost"][-1].estimate == pytest.approx(0.02)
+    assert list(found["psnr"]) == ["lowlight", "derain"]
+    assert found["psnr"]["derain"]["qdr/W4A4/2"] == pytest.approx(values["qdr/W4A4/2"].mean())
+    gained = {model: (one - values["input"]).mean() for model, one in values.items()}
+    assert found["gain"]["derain"]["qat"] == pytest.approx(gained["qat"])
+    assert found["recovery"]["derain"]["qat"] == pytest.approx(gained["qat"] / gained["fp32"])
+    assert found["diff"]("qat", "fp32")["derain"] == pytest.approx((values["qat"] - values["fp32"]).mean())
+    assert found["diff"]("qat", "fp32")["derain"].significant
+    assert found["ahead"]("qdr", "qat") == ["lowlight", "derain"]
+    assert found["ahead"]("qat", "qdr") == []
+    assert found["apart"]("derain", "qat/W4A4", "qdr", "ptq", "qat") == {"qdr": "better", "ptq": "worse"}
+    assert found["ranking"]("W4A4") == {"order": ["qdr", "qat", "ptq"], "behind": ["ptq"], "blocks": 10}
+    assert found["images"] == {"lowlight": 5, "derain": 5}
+    assert found["ap"]["derain"]["centre"]["restored"]["qdr"]["ap50_gain"] == pytest.approx(29.7)
+    assert found["ap"]["derain"]["centre"]["restored"]["qdr"]["ap50_gain"].low == pytest.approx(26.7)
+    assert found["ap"]["derain"]["centre"]["restored"]["qdr"]["ap50_gain_kept"] == pytest.approx(0.99)
+    assert found["labelled"] == 40
+    assert found["speed_up"]["efm"]["openvino"]["int8"] == 2.5
+    assert found["lost"]["W4A4"]["head"] == pytest.approx(0.02)
+    assert set(found["error"]["derain"]["W8A8"]["output"]) == {"ptq", "qat", "qdr"}
 
 
-@given(st.floats(-1000, 1000, allow_nan=False), st.integers(0, 4), st.booleans())
-def test_what_is_rendered_is_found_again(value: float, digits: int, sign: bool) -> None:
-    style = f"{'+' if sign else ''}.{digits}f interval ns"
-    text = render([Interval(value, value - 1, value + 1)], style)
-    found = finder(f"is {{q:{style}}} dB").search(f"it is\n {text.replace(' ', chr(10))} dB")
+@given(st.floats(-1000, 1000, allow_nan=False), st.integers(0, 4), st.sampled_from(["fixed", "signed", "tested", "percent"]))
+def test_what_is_rendered_is_found_again(value: float, digits: int, style: str) -> None:
+    given = {"q": Number(Interval(value, value - 1, value + 1))}
+    text = texts.evaluate(f"q | {style}({digits})", given)
+    found = texts.finder("is {{ q }} dB").search(f"it is\n {text.replace(' ', chr(10))} dB")
     assert found
     assert " ".join(found[1].split()) == text
-    assert re.fullmatch(NUMBER, render([Interval(value, 0, 0)], f".{digits}f up"))
 
 
-@given(st.floats(0, 100, allow_nan=False), st.integers(0, 4))
-def test_a_bound_is_a_bound(value: float, digits: int) -> None:
-    assert float(render([Interval(value, 0, 0)], f".{digits}f up")) >= value - 1e-8
-
-
-def test_formats() -> None:
-    several = [Interval(-0.5, -1, 0.25), Interval(0.25, 0.125, 0.5)]
-    assert render(several, "+.2f smallest ns") == "-0.50 n.s."
-    assert render(several, ".2f abs largest") == "0.50"
-    assert render(several, "+.3f low largest") == "+0.125"
-    assert render(several, ".3f mean") == "-0.125"
-    with pytest.raises(QdrError, match="gives 2 values: add smallest, largest or mean"):
-        render(several, ".2f", "q")
-    with pytest.raises(QdrError, match="unknown word of a format 'smalest': did you mean 'smallest'"):
-        render(several, ".2f smalest")
-
-
-def test_conditions(paper: Path) -> None:
-    facts = Facts("smoke")
-    assert holds(facts, "recovery * qdr smallest > 0.9")[0]
-    assert holds(facts, "ahead * qdr qat != 2") == (False, "2")
-    with pytest.raises(QdrError, match="is not 'QUERY OPERATOR NUMBER'"):
-        holds(facts, "ahead * qdr qat")
+def test_a_number_without_a_format_and_a_claim_for_every_entry(paper: Path) -> None:
+    claims = CLAIMS.replace("      - text: FP32", "      - text: FP32 gains {{ gain.derain.fp32 }}\n      - text: FP32")
+    (paper / "docs" / "claims.yaml").write_text(claims)
+    assert any("'gain.derain.fp32' is " in line and "not the text of a number" in line for line in texts.stale())
+    each = """
+      - each: {Low light: lowlight, Rain: derain}
+        let: {all: "diff('qdr', 'qat')"}
+        text: "| LABEL | {{ all.KEY | signed(1) }} |"
+"""
+    (paper / "docs" / "claims.yaml").write_text(CLAIMS.replace("  unchecked:", each.lstrip("\n") + "  unchecked:"))
+    (paper / "README.md").write_text(page(paper).replace("## Method", "| Low light | +9.9 |\n| Rain | +0.1 |\n\n## Method"))
+    (line,) = texts.stale()
+    assert "'+9.9' where results/smoke gives '+0.1' (all.lowlight | signed(1))" in line
 
 
 def test_claims_that_cannot_be_read(paper: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = paper / "docs" / "claims.yaml"
     path.write_text(CLAIMS.replace("unchecked", "uncheckd"))
     with pytest.raises(QdrError, match=r"claims\.yaml: unknown key README\.md\.uncheckd: did you mean 'unchecked'"):
-        read_claims(path)
+        texts.read_claims(path)
     path.write_text(CLAIMS.replace("README.md", "READ.md"))
     assert main(["report", "texts"]) == 2
     assert "there is no page READ.md" in capsys.readouterr().err

@@ -93,7 +93,7 @@ def test_a_stale_figure_and_the_error(drawn: Path, capsys: pytest.CaptureFixture
             r"main\.csv, line \d+: '.*,9\d\d\.\d\d,.*' instead of",
         ),
         ("quality/conventions.md", "| 28.57 |", "| 28.75 |", r"conventions\.md, line 5: .*28\.75.* instead of .*28\.57"),
-        ("speed/latency.tex", "2.50", "2.60", r"latency\.tex, line \d+: .*2\.60"),
+        ("speed/latency.tex", "2 & 50", "2 & 60", r"latency\.tex, line \d+: .*2 & 60"),
         ("INDEX.md", "\n", "\r\n", r"INDEX\.md: other line ends"),
     ],
     ids=["csv", "md", "tex", "line-ends"],

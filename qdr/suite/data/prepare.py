@@ -58,13 +58,11 @@ def prepare(config: Config, task: str) -> None:
     if config.data.scenes.heldout:
         splits[SCENES] = _degraded(config, task, paths.scenes("heldout"), config.data.degrade[task])
     with files.replacing(paths.prepared(task, "train").parent) as folder, ThreadPoolExecutor(config.threads) as pool:
-        written = []
         for split, pairs in splits.items():
             for kind in ("input", "target", "truth"):
                 (folder / split / kind).mkdir(parents=True)
-            written += [pool.submit(_write, folder / split, *pair) for pair in pairs]
-        for done in written:
-            done.result()
+            for done in [pool.submit(_write, folder / split, *pair) for pair in pairs]:
+                done.result()
 
 
 def _training(config: Config, task: str) -> dict[str, Pairs]:

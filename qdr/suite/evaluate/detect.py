@@ -35,6 +35,7 @@ from qdr.suite.detection.boxes import Image, Labelled
 from qdr.suite.detection.detectors import open_detector
 from qdr.suite.detection.objects import labelled_scene
 from qdr.suite.detection.voc import voc_images
+from qdr.suite.evaluate import SHOWN
 from qdr.suite.evaluate.average_precision import METRICS, Precision, average_precision
 from qdr.suite.evaluate.detection_pictures import write_pictures
 from qdr.suite.evaluate.restore import INPUT_BITS, open_run
@@ -42,7 +43,6 @@ from qdr.suite.evaluate.stats import Bootstrap, Values
 from qdr.suite.processes import side_by_side
 from qdr.suite.train.plan import Run, plan
 
-METHODS = {"fp32": "FP32", "ptq": "W8A8", "qat": "W8A8", "qdr": "W8A8"}
 HARMLESS = ("fp32", "qdr")  # whose restoration of clean images is measured
 SPLIT = "labelled"  # of procedural scenes: none is trained on
 Compared = tuple[float, Values, Values]  # of all images, of every resampled set, of all images but one
@@ -103,7 +103,7 @@ def _conditions(config: Config, task: str, truth: list[Labelled]) -> Iterator[Co
     degraded = [degrade(kind, task, one.image, one.depth, seed, f"{source}/{one.name}")[0] for one in truth]
     yield Condition("degraded", "input", INPUT_BITS, "none", degraded)
     planned = plan(config, task)
-    for run in (Run(task, method, bits, "all", 0) for method, bits in METHODS.items()):
+    for run in (Run(task, method, bits, "all", 0) for method, bits in SHOWN.items()):
         if run not in planned:
             continue
         session = open_run(config, run)

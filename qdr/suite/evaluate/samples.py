@@ -21,11 +21,11 @@ from qdr.runtimes.session import restore
 from qdr.suite import paths
 from qdr.suite.config import Config
 from qdr.suite.data.loader import PairSet
+from qdr.suite.evaluate import SHOWN
 from qdr.suite.evaluate.restore import open_run, test_sets
 from qdr.suite.train.plan import Run, plan
 from qdr.suite.train.run import load_model
 
-METHODS = {"fp32": "FP32", "ptq": "W8A8", "qat": "W8A8", "qdr": "W8A8"}
 SIDE = 160
 
 
@@ -68,7 +68,7 @@ def gate_maps(config: Config, task: str, pairs: PairSet, index: int) -> list[NDA
 
 
 def _shown(config: Config, task: str) -> list[Run]:
-    runs = [Run(task, method, bits, "all", 0) for method, bits in METHODS.items()]
+    runs = [Run(task, method, bits, "all", 0) for method, bits in SHOWN.items()]
     return [run for run in runs if run in plan(config, task)]
 
 

@@ -1,9 +1,15 @@
-"""Read results/ and refuse what does not fit its schema (results/README.md), naming file, line and value."""
+"""Read results/ and refuse what does not fit its schema (results/README.md), naming file, line and value.
+
+A column has one kind of value in every file: `COLUMNS` says which, and a file is a list of column names, with what it
+narrows. A kind is `float` (finite), `int`, `str` (not empty), names to choose from or a function that gives them, or a
+pattern.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,179 +24,101 @@ from qdr.suite import paths
 from qdr.suite.config import BITS, DETECTORS, SCENES
 from qdr.suite.methods import catalogue
 
-Check = Callable[[str], Any]
+Kind = type | tuple[str, ...] | re.Pattern[str] | Callable[[], Iterable[str]]
+Schema = dict[str, Kind]
+
+ENGINES = ("openvino", "onnxruntime", "tensorrt")
+PRECISIONS = ("fp32", "bf16", "int8", "int8-w7")
+IMAGES = re.compile(r"all|[1-9]\d*")  # how many training images
+INTEGERS = (
+    "seed step place position width height batch threads calls repeats max_level channels_in channels_out weight_bytes "
+    "scales macs bytes parameters"
+)
+NUMBERS = (
+    "value low high sqnr_db psnr_drop_db delta_psnr_db mean_level high_level median_ms p90_ms p99_ms fps peak_rss_mib "
+    "end_to_end_median_ms end_to_end_p90_ms end_to_end_p99_ms psnr_to_fp32_db macs_per_pixel bytes_per_pixel seconds "
+    "microseconds gops peak_gops share scale_min scale_median scale_max"
+)
 
 
-def _one_of(*names: str) -> Callable[[str], str]:
-    def check(text: str) -> str:
-        if text not in names:
-            raise ValueError(nearest(text, names))
-        return text
-
-    return check
-
-
-def _number(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError("must be finite")
-    return value
-
-
-def _text(text: str) -> str:
-    if not text:
-        raise ValueError("must not be empty")
-    return text
-
-
-def _images(text: str) -> str:
-    if text != "all" and not (text.isdigit() and int(text) > 0):
-        raise ValueError("must be 'all' or a positive number")
-    return text
-
-
-def _method(text: str) -> str:
-    _one_of(*catalogue())(text.partition("@")[0])
-    return text
-
-
-def _split(text: str) -> str:
-    return _one_of(SCENES, *_sources(paths.manifest()))(text)
+def _sources() -> tuple[str, ...]:
+    return (SCENES, *_manifest(paths.manifest()))
 
 
 @cache
-def _sources(manifest: Path) -> tuple[str, ...]:
-    return tuple(read_json(manifest))
+def _manifest(path: Path) -> tuple[str, ...]:
+    return tuple(read_json(path))
 
 
-_RUN: dict[str, Check] = {"profile": _text, "task": _one_of(*TASKS)}
-_HOW: dict[str, Check] = {"method": _method, "bits": _one_of(*BITS), "images": _images, "seed": int}
-_WHERE: dict[str, Check] = {"split": _split, "image": _text}
-_ENGINE = _one_of("none", "openvino", "onnxruntime", "exact", "tensorrt", "fake-quant", "torch")
-_PRECISION = _one_of("fp32", "bf16", "int8", "int8-w7")
+COLUMNS: Schema = {
+    **dict.fromkeys(INTEGERS.split(), int),
+    **dict.fromkeys(NUMBERS.split(), float),
+    "task": TASKS,
+    "split": _sources,
+    "method": catalogue,
+    "bits": BITS,
+    "images": IMAGES,
+    "protocol": tuple(PROTOCOLS),
+    "engine": ("none", *ENGINES, "exact", "fake-quant", "torch"),
+    "reference": ("none", *ENGINES, "exact", "fake-quant", "torch"),
+    "verdict": ("right", "wrong"),
+    "precision": PRECISIONS,
+    "detector": tuple(name for names in DETECTORS.values() for name in names),
+    "condition": ("clean", "degraded", "restored", "clean-restored"),
+    "granularity": ("channel", "tensor"),
+}
 
-QUALITY: dict[str, Check] = (
-    _RUN
-    | _WHERE
-    | _HOW
-    | {"engine": _ENGINE, "metric": _one_of("psnr", "ssim"), "protocol": _one_of(*PROTOCOLS), "value": _number}
+
+def _schema(columns: str, **narrowed: Kind) -> Schema:
+    """Kinds by name; a column that `COLUMNS` does not list is text."""
+    return {name: narrowed.get(name, COLUMNS.get(name, str)) for name in columns.split()}
+
+
+_HOW = "method bits images seed"
+_PARTS = ("weights", "activations")
+QUALITY = _schema(f"profile task split image {_HOW} engine metric protocol value", metric=("psnr", "ssim"))
+PARITY = _schema(f"profile task split image {_HOW} reference engine delta_psnr_db max_level mean_level")
+NUMERICS = _schema(f"profile task {_HOW} engine verdict mean_level high_level")
+PACKAGED = _schema("profile task split image bits engine metric protocol value", bits=("input", *BITS), metric=("psnr",))
+TRAINING = _schema(f"profile task {_HOW} step metric value")
+FEATURES = _schema(f"profile task split image {_HOW} place level value")
+SENSITIVITY = _schema("profile task bits layer kind width sqnr_db psnr_drop_db", kind=_PARTS)
+DETECTION = _schema(
+    "profile task detector condition method bits engine metric value low high images",
+    metric=tuple(f"{of}{kind}" for of in ("ap50", "ap") for kind in ("", "_gain", "_to_fp32", "_gain_kept")),
+    images=int,
 )
-PARITY: dict[str, Check] = (
-    _RUN
-    | _WHERE
-    | _HOW
-    | {"reference": _ENGINE, "engine": _ENGINE, "delta_psnr_db": _number, "max_level": int, "mean_level": _number}
-)
-NUMERICS: dict[str, Check] = (
-    _RUN | _HOW | {"engine": _ENGINE, "verdict": _one_of("right", "wrong"), "mean_level": _number, "high_level": _number}
-)
-PACKAGED: dict[str, Check] = (
-    _RUN
-    | _WHERE
-    | {"bits": _one_of("input", *BITS), "engine": _ENGINE, "metric": _one_of("psnr"), "protocol": _one_of(*PROTOCOLS)}
-    | {"value": _number}
-)
-TRAINING: dict[str, Check] = _RUN | _HOW | {"step": int, "metric": _text, "value": _number}
-FEATURES: dict[str, Check] = _RUN | _WHERE | _HOW | {"place": int, "level": _text, "value": _number}
-SENSITIVITY: dict[str, Check] = _RUN | {
-    "bits": _one_of(*BITS),
-    "layer": _text,
-    "kind": _one_of("weights", "activations"),
-    "width": int,
-    "sqnr_db": _number,
-    "psnr_drop_db": _number,
-}
-DETECTION: dict[str, Check] = _RUN | {
-    "detector": _one_of(*(name for names in DETECTORS.values() for name in names)),
-    "condition": _one_of("clean", "degraded", "restored", "clean-restored"),
-    "method": _method,
-    "bits": _one_of(*BITS),
-    "engine": _ENGINE,
-    "metric": _one_of(*(f"{x}{kind}" for x in ("ap50", "ap") for kind in ("", "_gain", "_to_fp32", "_gain_kept"))),
-    **dict.fromkeys(("value", "low", "high"), _number),
-    "images": int,
-}
-LATENCY: dict[str, Check] = {
-    "model": _text,
-    "precision": _PRECISION,
-    "engine": _one_of("openvino", "onnxruntime", "tensorrt"),
-    **dict.fromkeys(("threads", "batch", "height", "width"), int),
-    **dict.fromkeys(("median_ms", "p90_ms", "p99_ms", "fps", "peak_rss_mib"), _number),
-    **dict.fromkeys(("calls", "repeats"), int),
-    **dict.fromkeys(("end_to_end_median_ms", "end_to_end_p90_ms", "end_to_end_p99_ms"), _number),
-    **dict.fromkeys(("psnr_to_fp32_db", "mean_level"), _number),
-}
-KERNELS: dict[str, Check] = {
-    "model": _text,
-    "kernel": _text,
-    "kind": _one_of("convolution", "elementwise"),
-    **dict.fromkeys(("channels_in", "channels_out"), int),
-    **dict.fromkeys(("macs_per_pixel", "bytes_per_pixel"), _number),
-    "weight_bytes": int,
-}
-CENSUS: dict[str, Check] = {
-    "model": _text,
-    "precision": _PRECISION,
-    "engine": _one_of("openvino", "onnxruntime", "tensorrt"),
-    "position": int,
-    "layer": _text,
-    "kind": _text,
-    "runs_in": _text,
-}
-ROOFLINE: dict[str, Check] = {
-    "model": _text,
-    "precision": _one_of("fp32", "int8"),
-    **dict.fromkeys(("threads", "height", "width"), int),
-    **dict.fromkeys(("layer", "kind"), _text),
-    **dict.fromkeys(("macs", "bytes"), int),
-    **dict.fromkeys(("microseconds", "gops", "peak_gops", "share"), _number),
-}
-STEPS: dict[str, Check] = {"kind": _text, "seconds": _number, "bytes": int, "device": _text, "threads": int}
-GRAPH: dict[str, Check] = {
-    "task": _one_of(*TASKS),
-    "method": _method,
-    "bits": _one_of(*BITS),
-    "position": int,
-    "tensor": _text,
-    "kind": _one_of("weights", "activations"),
-    "operator": _text,
-    "inputs": _text,
-    "width": int,
-    "granularity": _one_of("channel", "tensor"),
-    "scales": int,
-    **dict.fromkeys(("scale_min", "scale_median", "scale_max"), _number),
-    "shape": _text,
-}
 # Columns of latency.csv that came later: a file that was written before them lacks them all.
-LATER = list(LATENCY)[-5:]
-MEASURED = {
-    "value",
-    "low",
-    "high",
-    "sqnr_db",
-    "psnr_drop_db",
-    "delta_psnr_db",
-    "max_level",
-    "mean_level",
-    "high_level",
-    "median_ms",
-    "p90_ms",
-    "p99_ms",
-    "fps",
-    "peak_rss_mib",
-    *("end_to_end_median_ms", "end_to_end_p90_ms", "end_to_end_p99_ms", "psnr_to_fp32_db"),
-    *("seconds", "bytes"),
-    *("microseconds", "gops", "peak_gops", "share"),
-    *("scale_min", "scale_median", "scale_max"),
-}
+LATER = ["end_to_end_median_ms", "end_to_end_p90_ms", "end_to_end_p99_ms", "psnr_to_fp32_db", "mean_level"]
+LATENCY = _schema(
+    "model precision engine threads batch height width median_ms p90_ms p99_ms fps peak_rss_mib calls repeats "
+    + " ".join(LATER),
+    engine=ENGINES,
+)
+KERNELS = _schema(
+    "model kernel kind channels_in channels_out macs_per_pixel bytes_per_pixel weight_bytes",
+    kind=("convolution", "elementwise"),
+)
+COSTS = _schema("model height width parameters macs")
+CENSUS = _schema("model precision engine position layer kind runs_in", engine=ENGINES)
+ROOFLINE = _schema(
+    "model precision threads height width layer kind macs bytes microseconds gops peak_gops share",
+    precision=("fp32", "int8"),
+)
+STEPS = _schema("kind seconds bytes device threads")
+GRAPH = _schema(
+    "task method bits position tensor kind operator inputs width granularity scales scale_min scale_median scale_max shape",
+    kind=_PARTS,
+)
+MEASURED = {*NUMBERS.split(), "max_level", "bytes"} - {"macs_per_pixel", "bytes_per_pixel"}  # not what a row is about
 
 
-def load(path: Path, schema: dict[str, Check], foreign: bool = False) -> pd.DataFrame:
+def load(path: Path, schema: Schema, foreign: bool = False) -> pd.DataFrame:
     """Rows of a CSV as typed columns.
 
     Args:
         path: of the file.
-        schema: its columns, with the check of each.
+        schema: its columns, with the kind of each.
         foreign: it may be of another version of qdr: of the schema's columns those that it has are read, and names that are
             not known here too.
 
@@ -201,29 +129,56 @@ def load(path: Path, schema: dict[str, Check], foreign: bool = False) -> pd.Data
     if not rows:
         raise QdrError(f"{path} has no rows: run `dvc repro`")
     if foreign:
-        kept = (_number, int, _RUN["task"])
-        schema = {name: check if check in kept else str for name, check in schema.items() if name in rows[0]}
+        kept = (float, int, TASKS)
+        schema = {name: kind if kind in kept else str for name, kind in schema.items() if name in rows[0]}
     elif schema is LATENCY and not rows[0].keys() & set(LATER):
-        schema = {name: check for name, check in schema.items() if name not in LATER}
+        schema = {name: kind for name, kind in schema.items() if name not in LATER}
     if not foreign and list(rows[0]) != list(schema):
         raise QdrError(f"{path} has columns {','.join(rows[0])}; expected {','.join(schema)}")
     seen: dict[tuple[str, ...], int] = {}
-    checks = {name: cache(check) for name, check in schema.items()}  # most columns hold a few values, many times
-    typed = []
     for line, row in enumerate(rows, 2):
-        key = tuple(str(value) for name, value in row.items() if name not in MEASURED)
-        if key in seen:
+        key = tuple(row[name] for name in row if name not in MEASURED)
+        if seen.setdefault(key, line) != line:
             raise QdrError(f"{path}, line {line}: the same row as line {seen[key]}, {', '.join(key)}")
-        seen[key] = line
-        typed.append({name: _checked(path, line, name, row[name], check) for name, check in checks.items()})
-    return pd.DataFrame(typed)
+    return pd.DataFrame({name: _typed(path, name, [row[name] for row in rows], kind) for name, kind in schema.items()})
 
 
-def _checked(path: Path, line: int, name: str, text: str | None, check: Check) -> Any:
-    try:
-        return check(text or "")
-    except ValueError as error:
-        raise QdrError(f"{path}, line {line}: {name} {text!r} is not valid: {error}") from error
+def _typed(path: Path, name: str, column: list[str], kind: Kind) -> list[Any]:
+    """The values of a column; most hold few different ones, each of which is checked once."""
+    values = {}
+    for text in dict.fromkeys(column):
+        try:
+            values[text] = _value(text, kind)
+        except ValueError as error:
+            where = f"{path}, line {column.index(text) + 2}"
+            raise QdrError(f"{where}: {name} {text!r} is not valid: {error}") from error
+    return [values[text] for text in column]
+
+
+def _value(text: str, kind: Kind) -> Any:
+    """The value of a field.
+
+    Raises:
+        ValueError: when it is not of that kind.
+    """
+    if kind is float:
+        if not math.isfinite(value := float(text)):
+            raise ValueError("must be finite")
+        return value
+    if kind is int:
+        return int(text)
+    if kind is str:
+        if not text:
+            raise ValueError("must not be empty")
+    elif isinstance(kind, re.Pattern):
+        if not kind.fullmatch(text):
+            raise ValueError(f"must be {kind.pattern}")
+    else:
+        names = kind if isinstance(kind, tuple) else tuple(kind())
+        name = text.partition("@")[0] if kind is catalogue else text  # of a varied method `qdr@weight=4` the method
+        if name not in names:
+            raise ValueError(nearest(name, names))
+    return text
 
 
 def int8_of(frame: pd.DataFrame) -> str:
@@ -241,13 +196,11 @@ def read_machine(path: Path) -> dict[str, Any]:
 
 def read_jetson(path: Path) -> dict[str, Any]:
     """jetson.json: `status`, `reason`, `rows` of engines built here, `imported` what was brought back."""
-    record = read_json(path, status=str, reason=str, rows=list)
+    record = {"imported": []} | read_json(path, status=str, reason=str, rows=list)
+    check_keys(record, str(path), imported=list, **({"device": str} if record["status"] == "built" else {}))
     times = dict.fromkeys(("median_ms", "p90_ms", "p99_ms", "fps"), float)
     for number, row in enumerate(record["rows"]):
         check_keys(row, f"{path}: rows[{number}]", precision=str, **times)
-    if record["status"] == "built":
-        check_keys(record, str(path), device=str)
-    record = check_keys({"imported": []} | record, str(path), imported=list)
     for number, entry in enumerate(record["imported"]):
         where = f"{path}: imported[{number}]"
         check_keys(entry, where, device=dict, rows=list)

@@ -12,6 +12,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from qdr.errors import QdrError
 from qdr.metrics.recovery import gain_recovery
 from qdr.rows import write_json
 from qdr.suite.config import BITS
@@ -41,15 +44,26 @@ def write_quality(results: Path, output: Path) -> None:
 
 
 def write_speed(results: Path, output: Path) -> None:
-    """Write metrics-speed.json: model > engine > precision > speed_up (2 digits)."""
-    frame = load(results / "latency.csv", LATENCY)
+    """Write metrics-speed.json: model > engine > precision > speed_up (2 digits), at the largest side."""
     record: dict[str, Any] = {}
-    base = {
-        (row["model"], row["engine"]): row["median_ms"] for row in frame[frame["precision"] == "fp32"].to_dict("records")
-    }
-    for row in frame[frame["precision"] != "fp32"].to_dict("records"):
-        model, engine = str(row["model"]), str(row["engine"])
-        if (model, engine) in base:
-            entry = {"speed_up": round(float(base[model, engine]) / float(row["median_ms"]), 2)}
-            record.setdefault(model, {}).setdefault(engine, {})[str(row["precision"])] = entry
+    for (_, model, engine, precision), ratio in speed_ups(load(results / "latency.csv", LATENCY)).items():
+        if precision != "fp32":
+            record.setdefault(model, {}).setdefault(engine, {})[precision] = {"speed_up": round(ratio, 2)}
     write_json(output / SPEED_FILE, record)
+
+
+def speed_ups(frame: pd.DataFrame) -> dict[tuple[int, str, str, str], float]:
+    """Median latency of FP32 over that of a case in the same engine and run: by side, model, engine and precision.
+
+    Raises:
+        QdrError: when a case has no FP32 row.
+    """
+    columns = ["height", "model", "engine", "precision", "median_ms"]
+    times = {tuple(case): time for *case, time in frame[columns].itertuples(index=False, name=None)}
+    found = {}
+    for (side, model, engine, precision), time in times.items():
+        if (side, model, engine, "fp32") not in times:
+            remedy = "over which speed-ups are: run `dvc repro bench`"
+            raise QdrError(f"latency.csv has no fp32 row of {model} in {engine}, {remedy}")
+        found[side, model, engine, precision] = times[side, model, engine, "fp32"] / time
+    return found

@@ -1,35 +1,31 @@
 """The networks that a profile trained in one budget: what each costs, restores and takes.
 
 Quality comes from quality.csv, on the first real test set of the task that latency was measured on; latency from
-latency.csv, OpenVINO; parameters and MACs are counted from the network itself (`qdr.models.cost`).
+latency.csv, OpenVINO; parameters and MACs from costs.csv.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from qdr.errors import QdrError
 from qdr.suite.config import Config
 from qdr.suite.methods import catalogue, recipe
-from qdr.suite.report.load import LATENCY, load
-from qdr.suite.report.quality import INPUT, Quality, Setting, Values, label, set_label
-
-if TYPE_CHECKING:
-    from qdr.models.cost import Cost
+from qdr.suite.report.load import COSTS, LATENCY, load
+from qdr.suite.report.quality import INPUT, QDR, Quality, Setting, Values, label, set_label
 
 OWN = "efm"
-QDR = Setting("qdr", "W8A8")
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One network: its cost at the side that was timed, PSNR per image, and median latency in ms by precision."""
+    """One network: parameters, MACs at the side that was timed, PSNR per image, and median latency in ms by precision."""
 
     name: str
     label: str
-    cost: Cost
+    parameters: int
+    macs: int
     fp32: Values
     int8: Values
     milliseconds: dict[str, float]
@@ -69,10 +65,13 @@ def find_peers(config: Config, quality: Quality, latency: Path) -> Peers | None:
     found = {name: pair for name, pair in pairs.items() if pair is not None and name in timed}
     if OWN not in found or len(found) < 2:
         return None
-    from qdr.models.cost import cost  # imports torch, which a profile without peers does without
-    from qdr.suite.zoo import build_model
-
     split, first = quality.real(task)[0], frame.iloc[0]
+    costs = load(latency.with_name("costs.csv"), COSTS)
+    costs = costs[(costs["height"] == first["height"]) & (costs["width"] == first["width"])]
+    sizes = {name: (int(p), int(m)) for name, p, m in costs[["model", "parameters", "macs"]].itertuples(index=False)}
+    if missing := sorted(found.keys() - sizes.keys()):
+        size = f"{first['height']}x{first['width']}"
+        raise QdrError(f"costs.csv has no row of {missing[0]} at {size}: run `dvc repro kernels`")
     networks = []
     for name, (fp32, int8) in found.items():
         rows = frame[frame["model"] == name]
@@ -80,7 +79,7 @@ def find_peers(config: Config, quality: Quality, latency: Path) -> Peers | None:
             Peer(
                 name,
                 _network_label(fp32.method),
-                cost(partial(build_model, name, config.model), int(first["height"]), int(first["width"])),
+                *sizes[name],
                 quality.values(task, split, "psnr", fp32),
                 quality.values(task, split, "psnr", int8),
                 dict(zip(rows["precision"].tolist(), rows["median_ms"].tolist(), strict=True)),

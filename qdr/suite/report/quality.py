@@ -89,7 +89,7 @@ class Quality:
         self.rows = load(path, QUALITY)
         self.frame = self.rows[self.rows["protocol"] == PROTOCOL]
         key = ["task", "split", "metric", "method", "bits", "images", "protocol"]
-        self._places = self.rows.groupby(key, sort=False, observed=True).indices  # found once, asked for hundreds of times
+        self._places = self.rows.groupby(key, sort=False, observed=True).indices  # found once, used hundreds of times
         self._values: dict[tuple[str, str, str, Setting, str], Values] = {}
 
     @cached_property
@@ -100,7 +100,7 @@ class Quality:
 
     @property
     def tasks(self) -> list[str]:
-        """Tasks that have rows, in the house's order."""
+        """Tasks that have rows, in the order of `TASKS`."""
         return [task for task in TASKS if task in self._splits]
 
     def real(self, task: str) -> list[str]:
@@ -170,3 +170,4 @@ class Quality:
 
 INPUT = Setting("input", "FP32")
 FP32 = Setting("fp32", "FP32")
+QDR = Setting("qdr", "W8A8")

@@ -1,4 +1,4 @@
-"""The results of one profile, each file read once: what every figure, and every part of the page, is drawn from."""
+"""The results of one profile, each file read once: what every table, figure and part of the page is made of."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from qdr.suite.config import SCENES, Config
 from qdr.suite.evaluate.stats import Bootstrap
 from qdr.suite.report.detection import Detection
+from qdr.suite.report.peers import Peers, find_peers
 from qdr.suite.report.quality import PHOTOS, TASK_LABELS, Quality
 
 SET_NAMES = {
@@ -38,13 +39,13 @@ def set_name(task: str, split: str) -> str:
 
 @dataclass(frozen=True)
 class Results:
-    """A profile's settings and its folder of results."""
+    """A profile's settings and the folder of its results."""
 
     config: Config
     folder: Path
 
     def has(self, *names: str) -> bool:
-        """Whether every one of some files, or folders with content, is there."""
+        """Whether every one of some files, or folders with content, is there: results of before a stage have none."""
         paths = [self.folder / name for name in names]
         return all(path.is_file() or (path.is_dir() and any(path.iterdir())) for path in paths)
 
@@ -59,14 +60,29 @@ class Results:
         return Detection(self.folder / "detection.csv")
 
     @cached_property
+    def peers(self) -> Peers | None:
+        """The networks that were trained in one budget; None where no other than the EFM was timed."""
+        return find_peers(self.config, self.quality, self.folder / "latency.csv")
+
+    @cached_property
     def stats(self) -> Bootstrap:
         """How intervals are taken."""
         return Bootstrap(self.config.stats.resamples, self.config.stats.confidence)
 
     @property
+    def kind(self) -> str:
+        """The kind of test sets that is shown first: real images where there are any."""
+        return self.quality.kinds()[0]
+
+    @property
+    def other(self) -> str | None:
+        """The other kind, where both have rows."""
+        return next(iter(self.quality.kinds()[1:]), None)
+
+    @property
     def sets(self) -> list[tuple[str, str]]:
-        """Task and split of every test set: of real images where there are any, else of scenes."""
-        return self.quality.sets(self.quality.kinds()[0])
+        """Task and split of every test set of the kind that is shown first."""
+        return self.quality.sets(self.kind)
 
     @property
     def level(self) -> str:

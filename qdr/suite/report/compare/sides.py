@@ -20,9 +20,8 @@ import pandas as pd
 from qdr.errors import QdrError
 from qdr.rows import read_json
 from qdr.suite import paths
-from qdr.suite.report.load import Check, load
+from qdr.suite.report.load import Schema, load
 
-WORKTREE = (".", "worktree")
 UNREAD = ": it is not compared"  # how a note ends that says so of a file
 
 
@@ -46,7 +45,11 @@ class Side:
     single: bool = False
     notes: list[str] = field(default_factory=list)
 
-    def rows(self, folder: Path, name: str, schema: dict[str, Check], *needed: str) -> pd.DataFrame | None:
+    def __post_init__(self) -> None:
+        if not self.profiles:
+            raise QdrError(f"{self.name}: no results/<profile>/quality.csv there: run `dvc repro`")
+
+    def rows(self, folder: Path, name: str, schema: Schema, needed: set[str]) -> pd.DataFrame | None:
         """The rows of a CSV; None if the side has none, or none with the columns that are `needed`."""
         if not (folder / name).is_file():
             return None
@@ -55,12 +58,9 @@ class Side:
         except QdrError as error:
             raise self._renamed(error) from error
         lacks = [column for column in schema if column not in frame]
-        if not lacks:
-            return frame
-        vital = set(needed) & set(lacks)
-        note = f"{folder.name}/{name} lacks {', '.join(lacks)}" + (UNREAD if vital else "")
-        self.notes.extend([] if note in self.notes else [note])
-        return None if vital else frame
+        note = f"{folder.name}/{name} lacks {', '.join(lacks)}" + (UNREAD if needed & set(lacks) else "")
+        self.notes.extend([note] if lacks and note not in self.notes else [])
+        return None if needed & set(lacks) else frame
 
     def record(self, folder: Path, name: str) -> dict[str, Any]:
         """A JSON object; empty if the side has none."""
@@ -70,8 +70,7 @@ class Side:
             raise self._renamed(error) from error
 
     def _renamed(self, error: QdrError) -> QdrError:
-        text = str(error)
-        return QdrError(text.replace(f"{self.root}/", f"{self.name}:") if self.root else text)
+        return QdrError(str(error).replace(f"{self.root}/", f"{self.name}:") if self.root else str(error))
 
 
 def open_side(text: str, letter: str, stack: ExitStack) -> Side:
@@ -80,14 +79,23 @@ def open_side(text: str, letter: str, stack: ExitStack) -> Side:
     Raises:
         QdrError: if it is neither a folder with results nor a revision that has some.
     """
-    if text in WORKTREE:
-        folder = paths.project_root() / "results"
-        return Side(letter, "worktree", _required(folder, text), str(paths.project_root()))
+    if text in (".", "worktree"):
+        return Side(letter, "worktree", _profiles(paths.project_root() / "results"), str(paths.project_root()))
     folder = Path(text)
     found = _profiles(folder) or _profiles(folder / "results")
     if found:
         return Side(letter, text, found, single=folder in found.values())
-    return _revision(text, letter, stack)
+    commit = _git(text, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}").decode().strip()
+    root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    with tarfile.open(fileobj=io.BytesIO(_git(text, "archive", "--format=tar", commit, "results"))) as tar:
+        for member in tar:
+            at = PurePosixPath(member.name)
+            wanted = member.isreg() and at.suffix in (".csv", ".json") and len(at.parts) == 3
+            if wanted and (source := tar.extractfile(member)) is not None:
+                root.joinpath(*at.parts).parent.mkdir(parents=True, exist_ok=True)
+                root.joinpath(*at.parts).write_bytes(source.read())
+    name = text if commit.startswith(text) else f"{text} ({commit[:7]})"
+    return Side(letter, name, _profiles(root / "results"), str(root))
 
 
 def _profiles(folder: Path) -> dict[str, Path]:
@@ -96,41 +104,16 @@ def _profiles(folder: Path) -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(folder.glob("*/quality.csv"))}
 
 
-def _required(folder: Path, text: str) -> dict[str, Path]:
-    found = _profiles(folder)
-    if not found:
-        raise QdrError(f"{text}: no results/<profile>/quality.csv there: run `dvc repro`")
-    return found
-
-
-def _revision(text: str, letter: str, stack: ExitStack) -> Side:
-    """The results of a commit, in a temporary folder."""
-    commit = _git(text, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}").decode().strip()
-    archive = _git(text, "archive", "--format=tar", commit, "results")
-    root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        for member in tar:
-            name = PurePosixPath(member.name)
-            wanted = member.isreg() and name.suffix in (".csv", ".json") and len(name.parts) == 3
-            if wanted and (source := tar.extractfile(member)) is not None:
-                target = root.joinpath(*name.parts)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(source.read())
-    shown = text if commit.startswith(text) else f"{text} ({commit[:7]})"
-    return Side(letter, shown, _required(root / "results", text), str(root))
-
-
 def _git(text: str, *arguments: str) -> bytes:
-    what = "neither a folder with results (quality.csv, or folders that hold one) nor"
     try:
         done = subprocess.run(["git", *arguments], cwd=paths.project_root(), capture_output=True)
     except FileNotFoundError as error:
-        raise QdrError(
-            f"{text!r} is not a folder with results, and git, which would look for a revision, is missing"
-        ) from error
+        missing = "is not a folder with results, and git, which would look for a revision, is missing"
+        raise QdrError(f"{text!r} {missing}") from error
     if done.returncode == 0:
         return done.stdout
     if arguments[0] == "archive":
         raise QdrError(f"revision {text} has no folder results/: name one that was committed with results")
+    what = "neither a folder with results (quality.csv, or folders that hold one) nor"
     said = done.stderr.decode(errors="replace").strip()
     raise QdrError(f"{text!r} is {what} a git revision here{f' ({said})' if said else ''}: see `git log`, or `git fetch`")

@@ -1,4 +1,4 @@
-"""The table of layers: what each engine runs, in which precision, as the engine itself tells it."""
+"""The table of layers: what each engine runs, in which precision, as the engine itself reports it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COLUMNS = ("int8", "bf16", "fp32")
 
 
 def census_table(path: Path) -> Table:
-    """Layers by kind and precision, per model, engine and precision asked for."""
+    """Layers by kind and precision, per model, engine and requested precision."""
     frame = load(path, CENSUS)
     header = ["Model", "Engine", "Asked for", "Layer", "in INT8", "in BF16", "in FP32"]
     rows: list[list[str]] = []

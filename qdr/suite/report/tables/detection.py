@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from qdr.suite.evaluate.stats import Bootstrap, Interval
 from qdr.suite.report.detection import LABELS, METHODS, Detection
-from qdr.suite.report.quality import TASK_LABELS, label
-from qdr.suite.report.tables.quality import show
-from qdr.suite.report.tables.table import RULE, Table
+from qdr.suite.report.quality import TASK_LABELS
+from qdr.suite.report.tables.table import BLANK, RULE, Note, Table, brackets, show
 
 HEADER = ["Task", "Detector", "Clean", "Degraded", "FP32", "PTQ INT8", "QAT INT8", "QDR INT8", "QDR gain", "QDR gain kept"]
+HEADER += ["Clean, FP32", "Clean, QDR INT8"]
 NOTES = [
     "AP50 in points of 100, by COCO's code; the detector was trained on clean images only. Restored: the engines' 8-bit "
     "output. n.s.: the paired interval of the difference to the same image without restoration includes zero.",
-    "Gain: restored - degraded. Gain kept: (QDR INT8 - degraded) / (FP32 - degraded), where FP32's gain is significant.",
-    "The last two columns: the clean image, restored all the same; a harmless restorer leaves it at the value of Clean.",
+    Note(
+        "Gain: restored - degraded. Gain kept: (QDR INT8 - degraded) / (FP32 - degraded), where FP32's gain is significant.",
+        *HEADER[8:10],
+    ),
+    Note(
+        "The last two columns: the clean image, restored all the same; a harmless restorer leaves it at the value of Clean.",
+        *HEADER[10:],
+    ),
 ]
 OWN = "Scenes with objects of five classes, and a small detector that the pipeline trains on other such scenes."
 VOC = "Pascal VOC 2012 images, published detectors trained on COCO."
@@ -30,23 +36,23 @@ def detection_table(detection: Detection, stats: Bootstrap, resamples: int) -> T
                 if condition == "clean-restored":
                     gain = detection.get(task, detector, "restored", "qdr", "ap50_gain")
                     kept = detection.get(task, detector, "restored", "qdr", "ap50_gain_kept")
-                    cells += ["—" if gain is None else show(_hundred(gain), 1, sign=True)]
-                    cells += ["—" if kept is None else show(kept, 3)]
+                    cells += [BLANK if gain is None else show(_hundred(gain), 1, sign=True)]
+                    cells += [BLANK if kept is None else show(kept, 3)]
                 for method in methods:
                     against = detection.get(task, detector, condition, method, "ap50_gain")
                     mark = "" if against is None or against.significant else " n.s."
                     cells.append(_points(detection.get(task, detector, condition, method)) + mark)
             rows.append([TASK_LABELS[task], LABELS[detector], *cells])
     caption = (
-        f"Detection after restoration: AP50, {detection.images} images, profile {detection.profile}; brackets: "
-        f"{100 * stats.confidence:.0f} % paired bootstrap interval over images ({resamples} resamples)."
+        f"Detection after restoration: AP50, {detection.images} images, profile {detection.profile}; "
+        f"{brackets(stats, resamples)}."
     )
-    header = [*HEADER, f"Clean, {label('fp32')}", f"Clean, {label('qdr')} INT8"]
-    return Table("detection", caption, header, rows, [OWN if detection.detectors == ["centre"] else VOC, *NOTES])
+    parts = {"": HEADER[:8], "gains": [*HEADER[:3], *HEADER[8:]]}
+    return Table("detection", caption, HEADER, rows, [OWN if detection.detectors == ["centre"] else VOC, *NOTES], parts)
 
 
 def _points(interval: Interval | None) -> str:
-    return "—" if interval is None else f"{100 * interval.estimate:.1f}"
+    return BLANK if interval is None else f"{100 * interval.estimate:.1f}"
 
 
 def _hundred(interval: Interval) -> Interval:

@@ -8,9 +8,8 @@ from typing import Any
 from qdr.errors import QdrError
 from qdr.suite.bench.roofline import BAND, LABEL, MODES, SIZES, TARGET_FPS, Layer, fps, reaches
 from qdr.suite.report.load import KERNELS, load, read_jetson
-from qdr.suite.report.tables.table import RULE, Table
+from qdr.suite.report.tables.table import BLANK, RULE, Note, Table
 
-DASH = "—"
 Json = dict[str, Any]
 
 
@@ -51,14 +50,15 @@ def jetson_table(jetson: Path) -> Table | None:
             [device["model"], device["power_mode"], device["tensorrt"], device["l4t"], row["task"], row["precision"]]
             + [f"{row['height']}x{row['width']}", *(f"{engine[key]:.3f}" for key in ("median", "p90", "p99"))]
             + [f"{row['end_to_end_ms']['median']:.3f}", f"{row['fps']:.0f}"]
-            + [DASH if row[key] is None else f"{row[key]:.1f}" for key in ("power_w", "hottest_c")]
+            + [BLANK if row[key] is None else f"{row[key]:.1f}" for key in ("power_w", "hottest_c")]
             + [str(accuracy["max_level"]), f"{accuracy['mean_level']:.3f}", f"{accuracy['psnr_db']:.1f}"]
         )
     caption = "Measured on a Jetson with the bundle's script, batch 1, a photograph as input; FPS of the engine alone."
-    notes = [
-        "Levels and PSNR: against the reference in the bundle (INT8: OpenVINO's INT8; FP32, FP16: its FP32), worst image."
-    ]
-    return Table("jetson", caption, header, rows, notes)
+    note = "Levels and PSNR: against the reference in the bundle (INT8: OpenVINO's INT8; FP32, FP16: its FP32), worst image."
+    case = ["Device", "Task", "Precision", "Size"]
+    parts = {"": [*case, "Engine median (ms)", "p99 (ms)", "With copies (ms)", "FPS"], "accuracy": [*case, *header[-3:]]}
+    parts["device"] = [*header[:6], "Power (W)", "Hottest (°C)"]
+    return Table("jetson", caption, header, rows, [Note(note, *header[-3:])], parts)
 
 
 def prediction_table(layers: dict[str, list[Layer]], model: str) -> Table:
@@ -69,7 +69,7 @@ def prediction_table(layers: dict[str, list[Layer]], model: str) -> Table:
         raise QdrError(f"kernels.csv has no model {model!r}: run `dvc repro kernels`")
     for number, mode in enumerate(MODES):
         rows += [RULE] if number and mode.device != MODES[number - 1].device else []
-        cells = [mode.device, mode.name, f"{mode.gpu_tops:.1f}", f"{mode.dla_tops:.1f}" if mode.dlas else DASH]
+        cells = [mode.device, mode.name, f"{mode.gpu_tops:.1f}", f"{mode.dla_tops:.1f}" if mode.dlas else BLANK]
         cells.append(f"{mode.bandwidth:.1f}")
         for height, width in SIZES:
             low, mid, high = fps(layers[model], mode, height * width)
@@ -78,10 +78,9 @@ def prediction_table(layers: dict[str, list[Layer]], model: str) -> Table:
     caption = (
         f"{LABEL}: frames per second of the INT8 EFM ({model}) on the GPU of Jetson Orin, one image at a time, no copies."
     )
-    return Table("jetson-prediction", caption, header, rows, [_assumptions(), DLA_NOTE])
-
-
-DLA_NOTE = "FPS: at mid efficiency (low to high). The DLAs add nothing here: the bundle builds for the GPU."
+    notes = [_assumptions(), "FPS: at mid efficiency (low to high)."]
+    notes.append(Note("The DLAs add nothing here: the bundle builds for the GPU.", header[3]))
+    return Table("jetson-prediction", caption, header, rows, notes, {"": [name for name in header if name != header[3]]})
 
 
 def target_table(layers: dict[str, list[Layer]]) -> Table:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
-from qdr.errors import QdrError
 from qdr.metrics.protocol import PROTOCOLS
 from qdr.rows import read_json
 from qdr.suite.evaluate.gates import GATE_MEAN_LEVEL, GATE_PSNR_DB, level_gate
 from qdr.suite.evaluate.stats import rank
 from qdr.suite.report.load import LATENCY, LATER, NUMERICS, PARITY, SENSITIVITY, load, read_jetson
+from qdr.suite.report.metrics import speed_ups
 from qdr.suite.report.quality import TASK_LABELS, Quality, label, seeds, span
 from qdr.suite.report.tables.jetson import device_label, imported
-from qdr.suite.report.tables.table import RULE, Table
+from qdr.suite.report.tables.table import BLANK, RULE, Note, Table
 
 
 def parity_table(path: Path) -> Table:
@@ -23,18 +21,8 @@ def parity_table(path: Path) -> Table:
     verdicts = path.with_name("numerics.csv")
     judged = load(verdicts, NUMERICS) if verdicts.is_file() else None
     wrong = judged[judged["verdict"] == "wrong"] if judged is not None else frame.iloc[:0]
-    header = [
-        "Task",
-        "Method",
-        "Bits",
-        "Engine",
-        "Images",
-        "Mean Δ PSNR (dB)",
-        "Largest (dB)",
-        "Max level",
-        "Mean level",
-        "Gate",
-    ]
+    header = ["Task", "Method", "Bits", "Engine", "Images", "Mean Δ PSNR (dB)", "Largest (dB)"]
+    header += ["Max level", "Mean level", "Gate"]
     rows: list[list[str]] = []
     for task in TASK_LABELS:
         part = frame[frame["task"] == task]
@@ -48,7 +36,7 @@ def parity_table(path: Path) -> Table:
             rows.append([*cells, str(level), f"{average:.4f}", "pass" if passed else "FAIL"])
         for row in wrong[wrong["task"] == task].to_dict("records"):
             cells = [TASK_LABELS[task], label(str(row["method"])), str(row["bits"]), str(row["engine"])]
-            rows.append([*cells, *["—"] * 5, "wrong, not used"])
+            rows.append([*cells, *[BLANK] * 5, "wrong, not used"])
     caption = f"Parity of the engines with the fake quantization of training, on their 8-bit output; {seeds(frame)}."
     gate = f"Gate: |mean Δ PSNR| ≤ {GATE_PSNR_DB} dB and mean level ≤ {GATE_MEAN_LEVEL} on every image."
     notes = [gate, "Max level: of any pixel. Mean level: the largest over images."]
@@ -62,7 +50,7 @@ def parity_table(path: Path) -> Table:
         notes.append(
             "Of networks that were not made for integer engines only the PSNR is gated (`qdr/suite/evaluate/parity.py`)."
         )
-    return Table("parity", caption, header, rows, notes)
+    return Table("parity", caption, header, rows, notes, {"": [*header[:4], header[5], *header[7:]]})
 
 
 def sensitivity_table(path: Path) -> Table:
@@ -94,7 +82,7 @@ def ranking_table(quality: Quality, kind: str, confidence: float) -> Table:
         rows += [RULE] if rows else []
         for method, mean in found.ranks.items():
             gap = mean - best
-            verdict = "—" if gap == 0 else f"{gap:.2f}" + ("" if gap > found.critical_difference else " n.s.")
+            verdict = BLANK if gap == 0 else f"{gap:.2f}" + ("" if gap > found.critical_difference else " n.s.")
             rows.append([bits, images, label(method), f"{mean:.2f}", verdict, str(count), f"{found.p_value:.2g}"])
         notes.append(f"{bits}, {images} images: critical difference {found.critical_difference:.2f}.")
     caption = (
@@ -122,32 +110,33 @@ def protocol_table() -> Table:
 def latency_table(latency: Path, jetson: Path) -> Table:
     """Milliseconds of every engine, precision and side, and the Jetson's row."""
     frame = load(latency, LATENCY)
-    sides = list(dict.fromkeys(frame["height"].tolist()))
-    whole = LATER[0] in frame
-    header = ["Model", "Engine", "Precision", "Median (ms)", "p90 (ms)", "p99 (ms)", "FPS", "Speed-up", "Peak memory (MiB)"]
-    header = (["Side"] if len(sides) > 1 else []) + header + (["End to end (ms)", "PSNR to FP32 (dB)"] if whole else [])
+    record, about, elsewhere = read_jetson(jetson), read_json(latency.with_suffix(".json"), cpu=str), imported(jetson)
+    sides, faster = list(dict.fromkeys(frame["height"].tolist())), speed_ups(frame)
+    several, whole, first = len(sides) > 1, LATER[0] in frame, frame.iloc[0]
+    header = ["Side"] * several + ["Model", "Engine", "Precision", "Median (ms)", "p90 (ms)", "p99 (ms)", "FPS", "Speed-up"]
+    header += ["Peak memory (MiB)"] + ["End to end (ms)", "PSNR to FP32 (dB)"] * whole
     rows: list[list[str]] = []
+
+    def add(side: int, model: str, engine: str, precision: str, *cells: str) -> None:
+        found = [*[str(side)] * several, model, engine, precision, *cells]
+        rows.append(found + [BLANK] * (len(header) - len(found)))
+
     for side in sides:
-        part = frame[frame["height"] == side]
         rows += [RULE] if rows else []
-        for row in part.to_dict("records"):
-            speed = _fp32(part, str(row["model"]), str(row["engine"])) / float(row["median_ms"])
-            cells = [str(row["model"]), str(row["engine"]), str(row["precision"])]
-            cells += [f"{row[key]:.2f}" for key in ("median_ms", "p90_ms", "p99_ms")]
-            cells += [f"{row['fps']:.0f}", f"{speed:.2f}×", f"{row['peak_rss_mib']:.0f}"]
+        for row in frame[frame["height"] == side].to_dict("records"):
+            case = str(row["model"]), str(row["engine"]), str(row["precision"])
+            cells = [f"{row[key]:.2f}" for key in ("median_ms", "p90_ms", "p99_ms")]
+            cells += [f"{row['fps']:.0f}", f"{faster[side, *case]:.2f}×", f"{row['peak_rss_mib']:.0f}"]
             cells += [f"{row['end_to_end_median_ms']:.2f}", f"{row['psnr_to_fp32_db']:.1f}"] if whole else []
-            rows.append(([str(side)] if len(sides) > 1 else []) + cells)
-    record, about = read_jetson(jetson), read_json(latency.with_suffix(".json"), cpu=str)
+            add(side, *case, *cells)
     wrong = about.get("wrong", [])
     for side in sides:
-        start = [str(side)] if len(sides) > 1 else []
-        empty = ["—"] * (len(header) - len(start) - 3)
-        rows += [[*start, case["model"], case["engine"], case["precision"], *empty] for case in wrong]
-    rows.append(RULE)
-    notes = ["Speed-up: over FP32 in the same engine, same run."]
+        for case in wrong:
+            add(side, case["model"], case["engine"], case["precision"])
+    notes: list[str] = ["Speed-up: over FP32 in the same engine, same run."]
     if whole:
         notes.append("End to end: the median from 8-bit image to 8-bit image; the other times are of the engine alone.")
-        notes.append("PSNR to FP32: of the timed output to the FP32 model's, 100 dB where they are equal.")
+        notes.append(Note("PSNR to FP32: of the timed output to the FP32 model's, 100 dB where they are equal.", header[-1]))
     notes += [
         f"{case['engine']} {case['precision']} of {case['model']}: not timed, since it computes something else than the "
         f"file says on this processor ({case['why']})."
@@ -155,39 +144,24 @@ def latency_table(latency: Path, jetson: Path) -> Table:
     ]
     if (frame["precision"] == "int8-w7").any():
         notes.append("int8-w7: weights in 7 bits (W7A8), which no processor's integer products overflow; int8: W8A8.")
-    first, cpu = frame.iloc[0], about["cpu"]
-    start, missing = ([str(first["height"])] if len(sides) > 1 else []), ["—"] * (2 if whole else 0)
-    if record["status"] == "built":
-        for entry in record["rows"]:
-            cells = [f"{entry[key]:.2f}" for key in ("median_ms", "p90_ms", "p99_ms")]
-            engine = f"tensorrt ({record['device']})"
-            rows.append([*start, "efm", engine, entry["precision"], *cells, f"{entry['fps']:.0f}", "—", "—", *missing])
-    elsewhere = imported(jetson)
+    rows.append(RULE)
+    for entry in record["rows"] if record["status"] == "built" else []:
+        cells = [f"{entry[key]:.2f}" for key in ("median_ms", "p90_ms", "p99_ms")]
+        add(first["height"], "efm", f"tensorrt ({record['device']})", entry["precision"], *cells, f"{entry['fps']:.0f}")
     for device, entry in elsewhere:
         if entry["benchmarked"] and entry["height"] == entry["width"] and entry["height"] in sides:
-            times, start = entry["end_to_end_ms"], [str(entry["height"])] if len(sides) > 1 else []
+            times, engine = entry["end_to_end_ms"], f"tensorrt ({device_label(device)})"
             cells = [f"{times[key]:.2f}" for key in ("median", "p90", "p99")] + [f"{1000 / times['median']:.0f}"]
-            rows.append(
-                [*start, "efm", f"tensorrt ({device_label(device)})", entry["precision"], *cells, "—", "—", *missing]
-            )
+            add(entry["height"], "efm", engine, entry["precision"], *cells)
     if elsewhere:
         notes.append("tensorrt: measured on the device named, copies between host and device included.")
     elif record["status"] != "built":
-        rows.append([*start, "efm", "tensorrt (Jetson)", "int8", "—", "—", "—", "—", "—", "—", *missing])
+        add(first["height"], "efm", "tensorrt (Jetson)", "int8")
         notes.append(f"Jetson: not built: {record['reason']}.")
-    where = " and ".join(f"{side}x{side}" for side in sides)
-    calls = span(int(count) for count in frame["calls"])
+    where, calls = " and ".join(f"{side}x{side}" for side in sides), span(int(count) for count in frame["calls"])
     caption = (
         f"Latency at {where}, batch {first['batch']}, {first['threads']} threads: each case in "
-        f"its own process, {calls} calls in {first['repeats']} turns after warm-up. CPU: {cpu}."
+        f"its own process, {calls} calls in {first['repeats']} turns after warm-up. CPU: {about['cpu']}."
     )
-    return Table("latency", caption, header, rows, notes)
-
-
-def _fp32(frame: pd.DataFrame, model: str, engine: str) -> float:
-    rows = frame[(frame["model"] == model) & (frame["engine"] == engine) & (frame["precision"] == "fp32")]
-    if rows.empty:
-        raise QdrError(
-            f"latency.csv has no fp32 row of {model} in {engine}, over which speed-ups are: run `dvc repro bench`"
-        )
-    return float(rows["median_ms"].iloc[0])
+    left_out = ("p90 (ms)", "FPS", "Peak memory (MiB)", "PSNR to FP32 (dB)")
+    return Table("latency", caption, header, rows, notes, {"": [name for name in header if name not in left_out]})

@@ -12,8 +12,7 @@ from qdr.suite.config import SCENES
 from qdr.suite.evaluate.stats import Bootstrap
 from qdr.suite.report.load import PACKAGED, load
 from qdr.suite.report.quality import Values, set_label
-from qdr.suite.report.tables.quality import show
-from qdr.suite.report.tables.table import Table
+from qdr.suite.report.tables.table import Table, brackets, difference
 
 SCHEMES = ("W8A8", "W7A8")
 
@@ -26,16 +25,14 @@ def packaged_table(path: Path, stats: Bootstrap) -> Table:
     rows = []
     for (task, split), part in frame.groupby(["task", "split"], sort=False):
         values = {bits: _values(part, bits) for bits in ("input", *SCHEMES)}
-        difference = stats.difference(values["W7A8"], values["W8A8"])
-        text = show(difference, 3, sign=True) + ("" if difference.significant else " n.s.")
+        text = difference(stats.difference(values["W7A8"], values["W8A8"]), 3)
         engines = [str(part[part["bits"] == bits]["engine"].iloc[0]) for bits in SCHEMES]
         means = [f"{one.mean():.2f}" for one in values.values()]
         start = [set_label(str(task), str(split)), str(len(values["input"]))]
         rows.append([*start, *means, text, ", ".join(dict.fromkeys(engines))])
     caption = (
-        f"Packaged weights, PSNR (dB), protocol {PROTOCOL}, profile {frame['profile'].iloc[0]}, 1 seed per model; brackets: "
-        f"{100 * stats.confidence:.0f} % paired bootstrap interval over images ({stats.resamples} resamples); "
-        "n.s.: not significant."
+        f"Packaged weights, PSNR (dB), protocol {PROTOCOL}, profile {frame['profile'].iloc[0]}, 1 seed per model; "
+        f"{brackets(stats)}; n.s.: not significant."
     )
     note = "The files of `qdr restore --task`; their cards beside them say what they were trained on."
     return Table("packaged", caption, header, rows, [note])

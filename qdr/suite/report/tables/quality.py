@@ -1,4 +1,4 @@
-"""The quality tables: every task and method, the ablation, and few bits.
+"""The quality tables: every task and method, the README's, the ablation, few bits, and ranks.
 
 Each states the paired difference to a reference with its interval. A best value is set in bold only where its paired
 interval against every other integer method of the task excludes zero.
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from qdr.errors import QdrError
 from qdr.metrics.recovery import psnr_ratio
 from qdr.suite.config import BITS, SCENES
-from qdr.suite.evaluate.stats import Bootstrap, Interval
+from qdr.suite.evaluate import SHOWN
+from qdr.suite.evaluate.stats import Bootstrap
 from qdr.suite.report.quality import (
     FP32,
     INPUT,
@@ -27,7 +28,7 @@ from qdr.suite.report.quality import (
     span,
     teacher,
 )
-from qdr.suite.report.tables.table import RULE, Bold, Table
+from qdr.suite.report.tables.table import RULE, Bold, Note, Table, brackets, difference, show as show
 
 QUANTIZED = tuple(bits for bits in BITS if bits != "FP32")
 KINDS = {
@@ -36,19 +37,21 @@ KINDS = {
     SCENES: "held-out procedural scenes",
 }
 BOLD = "Bold: the best integer method of its task, where its paired interval against every other one excludes zero."
+RATIO = Note("PSNR ratio: P / P_fp32.", "PSNR ratio")
 RECOVERY = (
-    "PSNR ratio: P / P_fp32. Gain recovery: (P - P_input) / (P_fp32 - P_input); a model that does nothing keeps 0. FP32 is "
-    "the model that the method starts from, and Δ is to plain QAT of that model."
+    "Gain recovery: (P - P_input) / (P_fp32 - P_input); a model that does nothing keeps 0. FP32 is the model that the "
+    "method starts from, and Δ is to plain QAT of that model."
 )
-PARTS = (
-    "- DFD: distillation at every level, decoder included, instead of at the bottleneck alone. - LMR: fixed weight. "
-    "- LDG: the EFM without gates, quantized with its own FP32 teacher. "
-    "Each teacher has one seed: what - LDG changes is not separated from what another seed would."
-)
-ENDS = (
-    "WxAy: x-bit weights, y-bit activations; below 8 bits the image, the first and the last layer keep 8, in W7A8 no weight "
-    "does, so that no processor's integer products overflow."
-)
+PARTS = {  # what a method of the ablation changes
+    "qdr-no-dfd": "- DFD: distillation at every level, decoder included, instead of at the bottleneck alone.",
+    "qdr-no-lmr": "- LMR: fixed weight.",
+    "qdr-no-ldg": (
+        "- LDG: the EFM without gates, quantized with its own FP32 teacher. Each teacher has one seed: what - LDG changes "
+        "is not separated from what another seed would."
+    ),
+}
+ENDS = "WxAy: x-bit weights, y-bit activations; below 8 bits the image, the first and the last layer keep 8"
+WEIGHTS = ", in W7A8 no weight does, so that no processor's integer products overflow"
 FAKE = "No engine here executes activations of fewer than 8 bits: they are measured by fake quantization and named so."
 
 
@@ -98,8 +101,7 @@ class View:
         base = self.values(reference)
         if setting == reference or not len(base):
             return "—"
-        interval = self.stats.difference(self.values(setting), base)
-        return show(interval, 3, sign=True) + ("" if interval.significant else " n.s.")
+        return difference(self.stats.difference(self.values(setting), base), 3)
 
     def best(self, listed: list[Setting]) -> Setting | None:
         """The setting that is significantly ahead of all others, if there is one."""
@@ -128,12 +130,14 @@ def main_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
             psnr = Bold(psnr) if setting == best else psnr
             rows.append([*view.start(setting), psnr, ssim, f"{100 * ratio:.1f} %", view.recovery(setting), last])
     name = "main-scenes" if kind == SCENES else "main"
-    return Table(name, _caption("Restoration quality", quality, kind, stats), header, rows, [BOLD, RECOVERY])
+    notes = [BOLD] if any(isinstance(cell, Bold) for row in rows for cell in row) else []
+    caption, printed = _caption("Restoration quality", quality, kind, stats), [c for c in header if c != "PSNR ratio"]
+    return Table(name, caption, header, rows, [*notes, RATIO, RECOVERY], {"": printed})
 
 
 def summary_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
     """A line per test set, for the README: PSNR of the main methods and what QDR's INT8 engine keeps."""
-    shown = [INPUT, FP32, Setting("fp32-tuned", "FP32"), *(Setting(method, "W8A8") for method in ("ptq", "qat", "qdr"))]
+    shown = [INPUT, FP32, Setting("fp32-tuned", "FP32"), *(Setting(m, bits) for m, bits in SHOWN.items() if bits != "FP32")]
     header = ["Task", *(label(s.method) + (" INT8" if s.bits == "W8A8" else "") for s in shown), "QDR gain recovery"]
     rows = []
     for task, split in quality.sets(kind):
@@ -164,22 +168,15 @@ def ablation_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
         for setting in [Setting("qat", "W8A8"), reference, *parts] if parts else []:
             last = view.against(setting, reference) if setting.bits == "W8A8" else "—"
             rows.append([*view.start(setting), *view.means(setting), view.recovery(setting), last])
-    return Table("ablation", _caption("Ablation", quality, kind, stats), header, rows, [PARTS])
+    shown = {cell for row in rows for cell in row[1:2]}
+    note = " ".join(words for method, words in PARTS.items() if label(method) in shown)
+    return Table("ablation", _caption("Ablation", quality, kind, stats), header, rows, [note] if note else [])
 
 
 def low_bit_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
     """Fewer than 8 bits, and few training images."""
-    header = [
-        "Task",
-        "Method",
-        "Bits",
-        "Engine",
-        "Training images",
-        "Seeds",
-        "PSNR (dB)",
-        "Gain recovery",
-        "Δ PSNR to QAT (dB)",
-    ]
+    header = ["Task", "Method", "Bits", "Engine", "Training images", "Seeds", "PSNR (dB)", "Gain recovery"]
+    header.append("Δ PSNR to QAT (dB)")
     rows: list[list[str]] = []
     for task, split in quality.sets(kind):
         view = View(quality, task, split, stats)
@@ -191,20 +188,12 @@ def low_bit_table(quality: Quality, kind: str, stats: Bootstrap) -> Table:
             last = view.against(setting, plain_qat(setting))
             cells = [*view.start(setting), setting.images, str(len(seeds)), view.means(setting)[0] + spread]
             rows.append([*cells, view.recovery(setting), last])
-    notes = [ENDS, FAKE, "± is half the range over seeds."]
+    shown = {cell for row in rows for cell in row}
+    notes = [ENDS + (WEIGHTS if "W7A8" in shown else "") + "."] + ([FAKE] if "fake-quant" in shown else [])
+    notes += ["± is half the range over seeds."] if any("±" in cell for cell in shown) else []
     name = "low-bit-scenes" if kind == SCENES else "low-bit"
-    return Table(name, _caption("Few bits, few images", quality, kind, stats), header, rows, notes)
-
-
-def show(interval: Interval, digits: int, sign: bool = False) -> str:
-    """Text of an interval.
-
-    >>> show(Interval(0.5, 0.25, 0.75), 2, sign=True)
-    '+0.50 [+0.25, +0.75]'
-    """
-    plus = "+" if sign else ""
-    a, b, c = (f"{value:{plus}.{digits}f}" for value in (interval.estimate, interval.low, interval.high))
-    return f"{a} [{b}, {c}]"
+    caption, printed = _caption("Few bits, few images", quality, kind, stats), [c for c in header if c != "Seeds"]
+    return Table(name, caption, header, rows, notes, {"": printed})
 
 
 def _caption(title: str, quality: Quality, kind: str, stats: Bootstrap) -> str:
@@ -213,9 +202,8 @@ def _caption(title: str, quality: Quality, kind: str, stats: Bootstrap) -> str:
     what = KINDS[PHOTOS if all(split == PHOTOS for _, split in sets) else kind]
     count = span(int(images) for images in frame.groupby(["task", "split"])["image"].nunique())
     protocols, profiles = "/".join(sorted(set(frame["protocol"]))), "/".join(sorted(set(frame["profile"])))
-    interval = f"{100 * stats.confidence:.0f} % paired bootstrap interval over images ({stats.resamples} resamples)"
     unit = "task" if len(sets) == len(quality.tasks) else "test set"
     return (
         f"{title}: {what}, {count} images per {unit}, {seeds(frame)}, protocol {protocols}, profile {profiles}; "
-        f"brackets: {interval}; n.s.: not significant."
+        f"{brackets(stats)}; n.s.: not significant."
     )
