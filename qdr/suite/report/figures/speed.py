@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from qdr.suite.bench.roofline import LABEL, MODES, TARGET_FPS, Mode, fps
 from qdr.suite.evaluate.stats import Interval
 from qdr.suite.report.load import ROOFLINE, load, read_machine
-from qdr.suite.report.peers import OWN, find_peers
+from qdr.suite.report.peers import OWN
 from qdr.suite.report.results import Results
 from qdr.suite.report.style import BLUE, GREEN, ORANGE, PINK, Drawing, interval, legend, look, name_points, panels
 from qdr.suite.report.tables.jetson import read_kernels
@@ -51,7 +51,7 @@ def peers(results: Results) -> Drawing | None:
     """PSNR minus the EFM's against latency, every network named; the second panel shows what is near the EFM."""
     if not results.has("latency.csv"):
         return None
-    found = find_peers(results.config, results.quality, results.folder / "latency.csv")
+    found = results.peers
     if found is None:
         return None
     own, stats = found.own.int8, results.stats

@@ -25,7 +25,7 @@ from qdr.suite.report.figures.pictures import photographs, picture_label
 from qdr.suite.report.quality import PHOTOS, TASK_LABELS
 from qdr.suite.report.results import Results, set_name
 from qdr.suite.report.site.claims import claims
-from qdr.suite.report.site.page import SECTIONS, Entry
+from qdr.suite.report.site.page import SECTIONS
 from qdr.suite.report.style import data_uri, embedded, use_style
 from qdr.suite.report.tables.table import Bold, Table
 
@@ -68,7 +68,7 @@ def write_site(config: Config, results: Path, output: Path) -> None:
     sections = []
     for section in SECTIONS:
         figures = [figure for name in section.figures if (figure := _figure(name, given))]
-        made = [(entry, _table(entry, given)) for entry in section.tables]
+        made = [(entry, entry.make(given)) for entry in section.tables]
         absent += [f"{entry.title} ({', '.join(entry.files)})" for entry, table in made if table is None]
         tables = [(entry, table) for entry, table in made if table is not None]
         if figures or tables:
@@ -103,12 +103,6 @@ def _figure(name: str, given: Results) -> Picture | None:
         return None
     width = round(REM_PER_INCH * drawing.figure.get_figwidth(), 1)
     return Picture(name, drawing.caption, data_uri(drawing), width)
-
-
-def _table(entry: Entry, given: Results) -> Table | None:
-    """A table, or None where results lack its files or its rows."""
-    table = entry.make(given) if given.has(*entry.files) else None
-    return table if table is not None and table.rows else None
 
 
 def _shot(given: Results, task: str) -> Shot | None:

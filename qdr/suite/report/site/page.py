@@ -5,31 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from qdr.suite.report import tables
 from qdr.suite.report.load import GRAPH, load
-from qdr.suite.report.peers import find_peers
 from qdr.suite.report.quality import TASK_LABELS, label
 from qdr.suite.report.results import Results
-from qdr.suite.report.tables import jetson, others, quality
-from qdr.suite.report.tables.census import census_table
-from qdr.suite.report.tables.conventions import conventions_table
-from qdr.suite.report.tables.detection import detection_table
-from qdr.suite.report.tables.packaged import packaged_table
-from qdr.suite.report.tables.peers import peers_table
-from qdr.suite.report.tables.roofline import roofline_table
 from qdr.suite.report.tables.table import Table
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A table of the page: its heading, the files of results/<profile>/ it needs, and the function that makes it.
+    """A table of the page: its heading, its key of `TABLES` or what makes it, and the files of results/<profile>/ it needs.
 
     `first` tables are shown open, the others unfold.
     """
 
     title: str
+    table: str | Callable[[Results], Table]
     files: tuple[str, ...]
-    make: Callable[[Results], Table | None]
     first: bool = False
+
+    def make(self, results: Results) -> Table | None:
+        """The table; None where the results have nothing of the kind."""
+        if not results.has(*self.files):
+            return None
+        return tables.make(self.table, results) if isinstance(self.table, str) else self.table(results)
 
 
 @dataclass(frozen=True)
@@ -40,17 +39,6 @@ class Section:
     title: str
     figures: tuple[str, ...] = ()
     tables: tuple[Entry, ...] = field(default_factory=tuple)
-
-
-def _main(results: Results, number: int, table: Callable[..., Table]) -> Table | None:
-    """A quality table of the first or the second kind of test sets, where there is that kind."""
-    kinds = results.quality.kinds()
-    return table(results.quality, kinds[number], results.stats) if number < len(kinds) else None
-
-
-def _peers(results: Results) -> Table | None:
-    found = find_peers(results.config, results.quality, results.folder / "latency.csv")
-    return None if found is None else peers_table(found, results.stats)
 
 
 def _graph(results: Results) -> Table:
@@ -79,25 +67,21 @@ def _graph(results: Results) -> Table:
     return Table("graph", f"Quantized tensors of {name}, in the order of the exported Q/DQ file.", header, rows, notes)
 
 
-QUALITY, KERNELS = ("quality.csv",), ("kernels.csv",)
+QUALITY = ("quality.csv",)
 SECTIONS = (
     Section(
         "quality",
         "Quality",
         ("few-images",),
         (
-            Entry("Summary", QUALITY, lambda r: _main(r, 0, quality.summary_table), first=True),
-            Entry("Every method at W8A8", QUALITY, lambda r: _main(r, 0, quality.main_table)),
-            Entry("The same, held-out scenes", QUALITY, lambda r: _main(r, 1, quality.main_table)),
-            Entry("Few bits, few images", QUALITY, lambda r: _main(r, 0, quality.low_bit_table)),
-            Entry("Few bits, held-out scenes", QUALITY, lambda r: _main(r, 1, quality.low_bit_table)),
-            Entry("Ablation", QUALITY, lambda r: _main(r, 0, quality.ablation_table)),
-            Entry(
-                "Ranking",
-                QUALITY,
-                lambda r: others.ranking_table(r.quality, r.quality.kinds()[0], r.config.stats.confidence),
-            ),
-            Entry("The packaged weights", ("packaged.csv",), lambda r: packaged_table(r.folder / "packaged.csv", r.stats)),
+            Entry("Summary", "quality/summary", QUALITY, first=True),
+            Entry("Every method at W8A8", "quality/main", QUALITY),
+            Entry("The same, held-out scenes", "quality/main-scenes", QUALITY),
+            Entry("Few bits, few images", "quality/low-bit", QUALITY),
+            Entry("Few bits, held-out scenes", "quality/low-bit-scenes", QUALITY),
+            Entry("Ablation", "quality/ablation", QUALITY),
+            Entry("Ranking", "quality/ranking", QUALITY),
+            Entry("The packaged weights", "quality/packaged", ("packaged.csv",)),
         ),
     ),
     Section(
@@ -117,14 +101,10 @@ SECTIONS = (
         "Inside the network",
         ("gradients", "error-growth", "ldg-gates", "sensitivity"),
         (
-            Entry(
-                "Sensitive layers", ("sensitivity.csv",), lambda r: others.sensitivity_table(r.folder / "sensitivity.csv")
-            ),
-            Entry(
-                "Engines against fake quantization", ("parity.csv",), lambda r: others.parity_table(r.folder / "parity.csv")
-            ),
-            Entry("Layers by precision", ("census.csv",), lambda r: census_table(r.folder / "census.csv")),
-            Entry("Bits and scales of every tensor", ("graph.csv",), _graph),
+            Entry("Sensitive layers", "quality/sensitivity", ("sensitivity.csv",)),
+            Entry("Engines against fake quantization", "quality/parity", ("parity.csv",)),
+            Entry("Layers by precision", "speed/census", ("census.csv",)),
+            Entry("Bits and scales of every tensor", _graph, ("graph.csv",)),
         ),
     ),
     Section(
@@ -132,29 +112,12 @@ SECTIONS = (
         "Speed",
         ("peers", "roofline", "jetson-prediction"),
         (
-            Entry(
-                "Latency",
-                ("latency.csv", "jetson.json"),
-                lambda r: others.latency_table(r.folder / "latency.csv", r.folder / "jetson.json"),
-                first=True,
-            ),
-            Entry("Networks in one budget", ("quality.csv", "latency.csv"), _peers),
-            Entry(
-                "Share of the machine's peak",
-                ("roofline.csv", "machine.json"),
-                lambda r: roofline_table(r.folder / "roofline.csv"),
-            ),
-            Entry("Measured on a Jetson", ("jetson.json",), lambda r: jetson.jetson_table(r.folder / "jetson.json")),
-            Entry(
-                "Predicted: 442 frames per second",
-                KERNELS,
-                lambda r: jetson.target_table(jetson.read_kernels(r.folder / "kernels.csv")),
-            ),
-            Entry(
-                "Predicted: every Orin",
-                KERNELS,
-                lambda r: jetson.prediction_table(jetson.read_kernels(r.folder / "kernels.csv"), "base"),
-            ),
+            Entry("Latency", "speed/latency", ("latency.csv", "jetson.json"), first=True),
+            Entry("Networks in one budget", "speed/peers", ("quality.csv", "latency.csv", "costs.csv")),
+            Entry("Share of the machine's peak", "speed/roofline", ("roofline.csv", "machine.json")),
+            Entry("Measured on a Jetson", "speed/jetson", ("jetson.json",)),
+            Entry("Predicted: 442 frames per second", "speed/jetson-442", ("kernels.csv",)),
+            Entry("Predicted: every Orin", "speed/jetson-prediction", ("kernels.csv",)),
         ),
     ),
     Section(
@@ -162,8 +125,8 @@ SECTIONS = (
         "Protocols",
         (),
         (
-            Entry("How images are compared", (), lambda _: others.protocol_table()),
-            Entry("What the choice is worth", (), lambda _: conventions_table()),
+            Entry("How images are compared", "quality/protocol", ()),
+            Entry("What the choice is worth", "quality/conventions", ()),
         ),
     ),
 )
