@@ -134,7 +134,7 @@ def test_what_a_jetson_measured_is_called_measured(results: Path, settings: conf
 
 
 def test_the_stage_depends_on_every_file_that_is_read() -> None:
-    block = (ROOT / "dvc.yaml").read_text().split("\n  site:")[1]
+    block = (ROOT / "dvc.yaml").read_text().split("\n  report:")[1]
     read = {name for section in SECTIONS for entry in section.tables for name in entry.files}
     assert all(f"/{name}" in block for name in read | {"samples", "gates", "detection", "training.csv", "features.csv"})
 

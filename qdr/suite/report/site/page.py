@@ -88,13 +88,7 @@ SECTIONS = (
         "detection",
         "Detection",
         ("detection", "detection-boxes"),
-        (
-            Entry(
-                "AP50 by task and detector",
-                ("detection.csv",),
-                lambda r: detection_table(r.detection, r.config),
-            ),
-        ),
+        (Entry("AP50 by task and detector", "quality/detection", ("detection.csv",)),),
     ),
     Section(
         "inside",
