@@ -17,7 +17,14 @@ from qdr.suite.report.tables.census import census_table
 from qdr.suite.report.tables.conventions import conventions_table
 from qdr.suite.report.tables.detection import detection_table
 from qdr.suite.report.tables.jetson import jetson_table, prediction_table, read_kernels, target_table
-from qdr.suite.report.tables.others import latency_table, parity_table, protocol_table, ranking_table, sensitivity_table
+from qdr.suite.report.tables.others import (
+    latency_table,
+    parity_table,
+    protocol_table,
+    ranking_table,
+    sensitivity_table,
+    short_latency_table,
+)
 from qdr.suite.report.tables.packaged import packaged_table
 from qdr.suite.report.tables.peers import peers_table
 from qdr.suite.report.tables.quality import ablation_table, low_bit_table, main_table, summary_table
@@ -59,6 +66,10 @@ TABLES: dict[str, tuple[str, Make]] = {
     ),
     "quality/protocol": ("none: `qdr/metrics/protocol.py`", lambda _: protocol_table()),
     "quality/conventions": ("none: a photograph with seeded noise", lambda _: conventions_table()),
+    "speed/summary": (
+        "latency.csv, latency.json: the README's three rows",
+        lambda r: short_latency_table(r.folder / "latency.csv"),
+    ),
     "speed/latency": (
         "latency.csv, latency.json, jetson.json",
         lambda r: latency_table(r.folder / "latency.csv", r.folder / "jetson.json"),

@@ -107,6 +107,29 @@ def protocol_table() -> Table:
     )
 
 
+SHORT = (("openvino", "fp32"), ("openvino", "int8"), ("onnxruntime", "int8"), ("onnxruntime", "int8-w7"))
+
+
+def short_latency_table(latency: Path) -> Table:
+    """The EFM at the smallest side in FP32 and in INT8, for the README: the engines that were right on the processor."""
+    frame, about = load(latency, LATENCY), read_json(latency.with_suffix(".json"), cpu=str)
+    side, faster = min(frame["height"]), speed_ups(frame)
+    rows = []
+    for engine, precision in SHORT:
+        found = frame[(frame["height"] == side) & (frame["model"] == "efm") & (frame["engine"] == engine)]
+        for row in found[found["precision"] == precision].to_dict("records"):
+            name = {"fp32": "FP32", "int8": "INT8", "int8-w7": "INT8, 7-bit weights"}[precision]
+            cells = [f"{row['median_ms']:.1f}", f"{row['fps']:.0f}", f"{faster[side, 'efm', engine, precision]:.2f}×"]
+            rows.append([engine, name, *cells])
+    flags = " ".join(flag for flag in about.get("cpu_flags", []) if flag in ("avx2", "avx512_vnni", "amx_int8", "asimd"))
+    calls = span(int(calls) for calls in frame[frame["height"] == side]["calls"])
+    caption = (
+        f"Latency of one {side}x{side} image, EFM, engine alone, {frame['threads'].iloc[0]} threads, median of {calls} "
+        f"calls: {about['cpu']} ({flags}), commit {str(about.get('git_revision'))[:7]}."
+    )
+    return Table("summary", caption, ["Engine", "Precision", "ms", "Frames per second", "Speed-up over its FP32"], rows[:3])
+
+
 def latency_table(latency: Path, jetson: Path) -> Table:
     """Milliseconds of every engine, precision and side, and the Jetson's row."""
     frame = load(latency, LATENCY)
