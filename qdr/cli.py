@@ -23,7 +23,8 @@ EXIT_CODES = """exit codes:
   0    done
   1    done in part: some files could not be restored, were passed over or are not whole (they
        are named at the end), `qdr compare --fail-on` found what it was to fail on, or `qdr quantize
-       --max-drop` could not be kept
+       --max-drop` could not be kept, or `qdr doctor` found no right engine or a file whose pictures
+       are wrong
   2    a mistake in the command, the input or the environment: one line on stderr says what and
        what to do (QDR_TRACEBACK=1 shows the traceback above it)
   130  interrupted by Ctrl-C (143: by SIGTERM): run the same command again to go on"""

@@ -33,20 +33,18 @@ def layers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
 
 def macs(model: onnx.ModelProto, side: int) -> dict[str, int]:
     """Multiply-accumulates of each quantized layer for an image of `side` x `side`."""
-    graph, sizes = Graph(model), shapes(model, side, side)
-    counts = {}
-    for name, nodes in layers(model).items():
-        weight = graph.values[name].shape
-        total = 0
-        for node in nodes:
-            out, data = sizes[node.output[0]], sizes[node.input[0]]
-            if node.op_type == "Conv":
-                total += prod(weight[1:]) * prod(out)
-            elif node.op_type == "ConvTranspose":
-                total += prod(weight[1:]) * prod(data)
-            else:
-                total += data[-1] * prod(out)
-        counts[name] = total
+    counts = products(model, side)
+    return {name: sum(counts[node.output[0]] for node in nodes) for name, nodes in layers(model).items()}
+
+
+def products(model: onnx.ModelProto, side: int) -> dict[str, int]:
+    """Multiply-accumulates of every convolution and matrix product, by the tensor it makes, for an image `side` x `side`."""
+    sizes, counts = shapes(model, side, side), {}
+    for node in model.graph.node:
+        if node.op_type in KINDS:
+            data, weight, out = (sizes[name] for name in (node.input[0], node.input[1], node.output[0]))
+            work = {"Conv": prod(weight[1:]) * prod(out), "ConvTranspose": prod(weight[1:]) * prod(data)}
+            counts[node.output[0]] = work.get(node.op_type, data[-1] * prod(out))
     return counts
 
 
@@ -77,6 +75,31 @@ def in_float(model: onnx.ModelProto, names: Collection[str], weights: Weights) -
     return mixed
 
 
+def in_reals(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy without any Q/DQ: activations are not rounded, weights are their integers times their scales."""
+    plain = onnx.ModelProto()
+    plain.CopyFrom(model)
+    graph = Graph(plain)
+    source: dict[str, str] = {}  # what a DequantizeLinear makes of an activation -> the activation
+    kept = []
+    for node in graph.nodes:
+        if node.op_type == DEQUANTIZE and node.input[0] in graph.values:
+            value = np.ascontiguousarray(_reals(graph, node))
+            plain.graph.initializer.append(numpy_helper.from_array(value, node.output[0]))
+            continue
+        node.input[:] = [source.get(name, name) for name in node.input]
+        quantize = graph.maker(node.input[0], QUANTIZE) if node.op_type == DEQUANTIZE else None
+        if quantize is not None and node.output[0] not in graph.outputs:
+            source[node.output[0]] = quantize.input[0]
+        else:
+            given = [node.input[0] if quantize is None else quantize.input[0]]
+            kept.append(node if quantize is None else onnx.helper.make_node("Identity", given, list(node.output)))
+    del plain.graph.node[:], plain.graph.value_info[:]
+    plain.graph.node.extend(kept)
+    drop_unread(plain)
+    return plain
+
+
 def drop_unread(model: onnx.ModelProto) -> None:
     """Remove nodes and constants that nothing reads any more."""
     wanted = {value.name for value in model.graph.output}
@@ -93,7 +116,14 @@ def drop_unread(model: onnx.ModelProto) -> None:
 
 def _dequantized(graph: Graph, name: str) -> NDArray[np.float32]:
     (node,) = {reader.name: reader for reader in graph.readers(name)}.values()
+    return _reals(graph, node)
+
+
+def _reals(graph: Graph, node: onnx.NodeProto) -> NDArray[np.float32]:
+    """What a DequantizeLinear of stored integers makes."""
     codes, scale = graph.values[node.input[0]], graph.values[node.input[1]].astype(np.float32)
-    axis = attribute(node, "axis", 1)
+    axis = attribute(node, "axis", 1) % max(1, codes.ndim)
     side = [scale.size if i == axis else 1 for i in range(codes.ndim)] if scale.size > 1 else [1] * codes.ndim
-    return codes.astype(np.float32) * scale.reshape(side)
+    zero = graph.constant(node, 2)
+    shifted = codes.astype(np.float32) - (0 if zero is None or not zero.any() else zero.astype(np.float32).reshape(side))
+    return np.asarray(shifted * scale.reshape(side), np.float32)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from qdr.errors import QdrError
 from qdr.verbs.parser import Front, Parser, print_json
 
 SHELLS = ("bash", "zsh", "tcsh")
@@ -39,12 +40,14 @@ def declare(front: Front) -> None:
     doctor = verb(
         "doctor",
         _doctor,
-        "which engines compute what a file says on this processor, and how fast; packaged weights by default",
-        examples="qdr doctor\nqdr doctor student.onnx --json",
+        "what is slow, wrong or thin about a file here; without one: which engines are right on packaged weights",
+        examples="qdr doctor\nqdr doctor student.onnx --json\nqdr doctor student.onnx --images frames --fp32 teacher.onnx",
     )
     doctor.add_argument(
         "files", nargs="*", type=Path, metavar="FILE.onnx", help="exported files (default: packaged weights)"
     )
+    doctor.add_argument("--images", type=Path, help="folder of calibration images: looked at, and pictures judged by them")
+    doctor.add_argument("--fp32", type=Path, metavar="FILE.onnx", help="the FP32 file it was made from, to compare with")
     doctor.add_argument("--threads", type=int, default=2, help="of the engines (2)")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     completion = verb(
@@ -118,17 +121,33 @@ def _version(options: argparse.Namespace) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    if options.files:
+        return _diagnoses(options)
+    from qdr.doctor.engines import examine, show
     from qdr.models import TASKS
     from qdr.restore import pretrained
-    from qdr.restore.doctor import examine, show
 
-    files = options.files or [path for task in TASKS for path in pretrained.packaged(task)]
+    if options.images or options.fp32:
+        raise QdrError("--images and --fp32 go with a file: name one")
+    files = [path for task in TASKS for path in pretrained.packaged(task)]
     verdicts = examine(files, options.threads)
     if options.json:
         print_json([{"file": path} | vars(verdict) for path, verdict in verdicts])
     else:
         show(verdicts, options.threads)
     return int(not all(any(v.right for p, v in verdicts if p == path) for path in files))
+
+
+def _diagnoses(options: argparse.Namespace) -> int:
+    from qdr.doctor.diagnosis import diagnose, show
+
+    found = [diagnose(path, options.threads, options.images, options.fp32) for path in options.files]
+    if options.json:
+        print_json([diagnosis.plain() for diagnosis in found])
+    else:
+        for diagnosis in found:
+            show(diagnosis)
+    return int(not all(diagnosis.usable for diagnosis in found))
 
 
 def _completion(options: argparse.Namespace) -> None:

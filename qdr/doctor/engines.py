@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from qdr import machine
+from qdr.doctor.finding import Finding
+from qdr.doctor.speed import is_quantized
+from qdr.errors import QdrError
 from qdr.export import numerics
 from qdr.export.file import read_onnx
 from qdr.export.foreign import own_form
-from qdr.export.graph import QUANTIZE
 from qdr.restore import pretrained
 from qdr.runtimes.verify import GATES, ORDER, Verdict, verify
 
@@ -29,13 +31,31 @@ def examine(files: list[Path], threads: int) -> Verdicts:
     found = []
     for path in files:
         with own_form(path) as form:
-            if any(node.op_type == QUANTIZE for node in read_onnx(form.path).graph.node):
-                cases = [(engine, "int8") for engine in ORDER]
-            else:
-                cases = [("openvino", "fp32"), ("onnxruntime", "fp32")]
-                cases += [("openvino", "bf16")] if machine.has_bf16() else []
-            found += [(path, verify(form.path, engine, kind, threads, again=True)) for engine, kind in cases]
+            found += [(path, verify(form.path, *case, threads, again=True)) for case in _cases(form.path)]
     return found
+
+
+def ask(form: Path, threads: int) -> tuple[list[Verdict], list[Finding]]:
+    """The verdict of every engine on one file in qdr's own form, and the findings: those that are wrong or fail."""
+    verdicts, found = [], []
+    for engine, precision in _cases(form):
+        try:
+            verdicts.append(verify(form, engine, precision, threads, again=True))
+        except QdrError as error:
+            found.append(Finding("wrong", "engine", str(error)))
+    right = [verdict.engine for verdict in verdicts if verdict.right]
+    for verdict in verdicts:
+        if not verdict.right:
+            remedy = f"take {right[0]}" if right else "export the file again"
+            text = f"{verdict.engine} computes something else in {verdict.precision} here ({verdict}): {remedy}"
+            found.append(Finding("wrong", "engine", text))
+    return verdicts, found
+
+
+def _cases(path: Path) -> list[tuple[str, str]]:
+    if is_quantized(read_onnx(path)):
+        return [(engine, "int8") for engine in ORDER]
+    return [("openvino", "fp32"), ("onnxruntime", "fp32"), *([("openvino", "bf16")] if machine.has_bf16() else [])]
 
 
 def show(verdicts: Verdicts, threads: int, console: Console | None = None) -> None:
