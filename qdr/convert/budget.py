@@ -12,17 +12,21 @@ dB of the output.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 
 from qdr.convert.judge import Judge, Score
+from qdr.convert.progress import Progress
 from qdr.export import mixed, numerics
 
 MOST = 0.5  # of the multiply-accumulates in floating point
 _IMAGES, _SIDE = 2, 128  # by which single layers are compared
 _LEAST_PRICE = 0.01
+_FASTER = 0.97  # of the milliseconds in FP32, from which FP16 counts as faster
+_STATE = "layers"
 Show = Callable[[str, int, int], None]
 Confirm = Callable[[onnx.ModelProto], Score]
 
@@ -60,7 +64,14 @@ class Mixed:
 
 
 def keep_within(
-    model: onnx.ModelProto, weights: mixed.Weights, judge: Judge, most: float, confirm: Confirm, side: int, show: Show
+    model: onnx.ModelProto,
+    weights: mixed.Weights,
+    judge: Judge,
+    most: float,
+    confirm: Confirm,
+    side: int,
+    show: Show,
+    progress: Progress | None = None,
 ) -> Mixed:
     """The cheapest mix found that loses at most `most` dB, or the nearest where none does.
 
@@ -72,8 +83,9 @@ def keep_within(
         confirm: opens a file in a right engine and scores it.
         side: of the images, for counting.
         show: told of every layer.
+        progress: where gains are kept and found, None for nowhere.
     """
-    order = _ranked(model, weights, judge, side, show)
+    order = _ranked(model, weights, judge, side, show, progress)
     shares = [sum(layer.share for layer in order[:count]) for count in range(len(order) + 1)]
     largest = max(count for count, share in enumerate(shares) if share <= MOST)
     files: dict[int, onnx.ModelProto] = {}
@@ -97,16 +109,42 @@ def keep_within(
     return best
 
 
-def _ranked(model: onnx.ModelProto, weights: mixed.Weights, judge: Judge, side: int, show: Show) -> list[Kept]:
+def in_half(found: Mixed, model: onnx.ModelProto, most: float, confirm: Confirm) -> tuple[Mixed, Score]:
+    """The mix with its floating-point layers in FP16 where an engine gains by it and the budget holds, else as it is.
+
+    Args:
+        found: layers of `model` in FP32.
+        model: the INT8 file.
+        most: dB that may be lost.
+        confirm: scores a file.
+
+    Returns:
+        The mix that is taken, and what FP16 was measured to be.
+    """
+    half = mixed.in_float(model, [layer.name for layer in found.kept], found.weights, half=True)
+    score = confirm(half)
+    gains = score.milliseconds < _FASTER * found.score.milliseconds and score.drop <= max(most, found.score.drop)
+    return (replace(found, model=half, score=score) if gains else found), score
+
+
+def _ranked(
+    model: onnx.ModelProto, weights: mixed.Weights, judge: Judge, side: int, show: Show, progress: Progress | None
+) -> list[Kept]:
     macs = mixed.macs(model, side)
     total = max(1, sum(macs.values()))
     free = not model.graph.input[0].type.tensor_type.shape.dim[2].dim_value
     judge = judge.few(_IMAGES, _SIDE if free else side)
     whole = _exact(model, judge)
+    digest = hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
+    known = (progress.find(_STATE) if progress else None) or {}
+    gains: dict[str, float] = known["gains"] if known.get("graph") == digest else {}
     layers = []
     for i, (name, count) in enumerate(macs.items()):
-        gain = whole - _exact(mixed.in_float(model, [name], weights), judge)
-        layers.append(Kept(name, gain, count / total))
+        if name not in gains:
+            gains[name] = whole - _exact(mixed.in_float(model, [name], weights), judge)
+            if progress:
+                progress.keep(_STATE, {"graph": digest, "gains": gains})
+        layers.append(Kept(name, gains[name], count / total))
         show("sensitivity by layer", i + 1, len(macs))
     return sorted(layers, key=lambda layer: layer.gain / (layer.share + _LEAST_PRICE), reverse=True)
 

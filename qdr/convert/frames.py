@@ -35,6 +35,7 @@ class Frames:
         targets: clean crops of the same places, or none.
         side: of the crops.
         alone: whether there was one image only, which is trained on and judged by.
+        fixed: whether the network takes this side only.
     """
 
     training: list[Pixels]
@@ -42,6 +43,7 @@ class Frames:
     targets: list[Pixels]
     side: int
     alone: bool
+    fixed: bool = False
 
     def calibration(self) -> list[Tensor]:
         """A random crop of each of up to 32 training images, [1, c, side, side] in [0, 1]."""
@@ -59,8 +61,8 @@ class Frames:
         return torch.cat([to_tensor(patch) for patch in patches])
 
 
-def read_frames(folder: Path, targets: Path | None, channels: int) -> Frames:
-    """Read a folder, as RGB or, for a network of one channel, as grey.
+def read_frames(folder: Path, targets: Path | None, channels: int, only: int | None = None) -> Frames:
+    """Read a folder, as RGB or, for a network of one channel, as grey; `only` is the one side that a network takes.
 
     Raises:
         QdrError: when there is no image, one is too small or cannot be read whole, or a target is missing.
@@ -71,13 +73,14 @@ def read_frames(folder: Path, targets: Path | None, channels: int) -> Frames:
     names = list(found)
     held = names[:: max(4, -(-len(names) // HELD_BACK))]
     images = {name: _read(found[name], channels) for name in names}
-    side = min(LARGEST, *(min(image.shape[:2]) // GRAIN * GRAIN for image in images.values()))
-    if side == 0:
-        small = next(name for name, image in images.items() if min(image.shape[:2]) < GRAIN)
-        raise QdrError(f"{found[small]} is smaller than {GRAIN} pixels: take larger images")
+    least = min(min(image.shape[:2]) for image in images.values())
+    if least < (only or GRAIN):
+        small = next(name for name, image in images.items() if min(image.shape[:2]) == least)
+        raise QdrError(f"{found[small]} is smaller than {only or GRAIN} pixels: take larger images")
+    side = only or min(LARGEST, least // GRAIN * GRAIN)
     answers = [_middle(_read(clean[name], channels), side) for name in held if targets is not None]
     training = [image for name, image in images.items() if name not in held] or list(images.values())
-    return Frames(training, [_middle(images[name], side) for name in held], answers, side, len(names) == 1)
+    return Frames(training, [_middle(images[name], side) for name in held], answers, side, len(names) == 1, bool(only))
 
 
 def _read(path: Path, channels: int) -> Pixels:

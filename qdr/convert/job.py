@@ -18,10 +18,12 @@ import torch
 from torch import nn
 
 from qdr.convert import network
-from qdr.convert.budget import Kept, Mixed, keep_within
+from qdr.convert.budget import Kept, Mixed, in_half, keep_within
 from qdr.convert.frames import Frames, read_frames
 from qdr.convert.judge import Judge, Score
-from qdr.convert.tune import distil
+from qdr.convert.program import SUFFIX, Program, read_program
+from qdr.convert.progress import Progress, fingerprint
+from qdr.convert.tune import BATCH, distil
 from qdr.distill.distiller import bottleneck, frozen_copy
 from qdr.errors import QdrError, check_choice
 from qdr.export import numerics
@@ -44,8 +46,8 @@ class Wish:
     """What is asked for.
 
     Args:
-        model: a checkpoint, or an ONNX file.
-        factory: of the checkpoint's network, "" for an ONNX file.
+        model: a checkpoint, a torch.export program, or an ONNX file.
+        factory: of the checkpoint's network, "" for a file that holds its network.
         images: folder of degraded images.
         targets: folder of clean ones of the same names, or None.
         out: the ONNX file to write.
@@ -88,6 +90,8 @@ class Outcome:
         final: score of the written file.
         kept: layers in floating point for the budget.
         promised: whether the budget is kept; True without one.
+        half: score with these layers in FP16, None where there are none.
+        fallback: what these layers compute in, "float" or "fp16".
     """
 
     out: Path
@@ -97,10 +101,12 @@ class Outcome:
     final: Score
     kept: list[Kept]
     promised: bool
+    half: Score | None = None
+    fallback: str = "float"
 
 
 def convert(wish: Wish, say: Say, show: Show) -> Outcome:
-    """Quantize somebody's network.
+    """Quantize somebody's network; a run that was interrupted goes on where it was.
 
     Args:
         wish: what is asked for.
@@ -113,24 +119,34 @@ def convert(wish: Wish, say: Say, show: Show) -> Outcome:
     check_choice("bits of INT8 engines", wish.scheme, SCHEMES)
     _check_out(wish)
     with tempfile.TemporaryDirectory() as folder:
-        made = _from_onnx(wish, Path(folder), say) if not wish.factory else _from_torch(wish, Path(folder), say, show)
+        made = _from_onnx(wish, Path(folder), say) if _is_onnx(wish) else _from_torch(wish, Path(folder), say, show)
         best = made.ptq if made.qdr is None or made.qdr.score.drop > made.ptq.score.drop else made.qdr
         if made.qdr is not None and best is made.ptq:
             say("the trained network is worse on the images held back than its calibration: it is left out")
+        half, fallback = None, "float"
         if wish.most is not None and best.score.drop > wish.most:
 
             def confirm(model: onnx.ModelProto) -> Score:
                 return _score(wish, model, Path(folder) / "mixed.onnx", made.judge)
 
-            best = keep_within(best.model, best.weights, made.judge, wish.most, confirm, made.side, show)
+            whole = best.model
+            best = keep_within(whole, best.weights, made.judge, wish.most, confirm, made.side, show, made.progress)
+            if best.kept:
+                taken, half = in_half(best, whole, wish.most, confirm)
+                best, fallback = taken, "float" if taken is best else "fp16"
         numerics.attach(best.model)
         wish.out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(wish.out) as temporary:
             onnx.save(best.model, temporary)
         fp32 = _fp32(wish, made, best.score.engine)
+        made.progress.clear()
     trained = None if made.qdr is None else made.qdr.score
     kept = wish.most is None or best.score.drop <= wish.most
-    return Outcome(wish.out, fp32, made.ptq.score, trained, best.score, best.kept, kept)
+    return Outcome(wish.out, fp32, made.ptq.score, trained, best.score, best.kept, kept, half, fallback)
+
+
+def _is_onnx(wish: Wish) -> bool:
+    return not wish.factory and wish.model.suffix != SUFFIX
 
 
 def _check_out(wish: Wish) -> None:
@@ -142,7 +158,9 @@ def _check_out(wish: Wish) -> None:
         raise QdrError(f"{wish.out} is there: name another file, or add --force to replace it")
     if not wish.model.is_file():
         raise QdrError(f"{wish.model} does not exist: check the name")
-    if wish.factory == "" and wish.model.suffix != ".onnx":
+    if wish.factory and wish.model.suffix in (SUFFIX, ".onnx"):
+        raise QdrError(f"{wish.model} holds its network: leave --factory out")
+    if wish.factory == "" and wish.model.suffix not in (SUFFIX, ".onnx"):
         raise QdrError(f"{wish.model} is a checkpoint: say with --factory file.py:callable what makes its network")
 
 
@@ -153,11 +171,18 @@ class _Made:
     fp32: Path
     ptq: Mixed
     qdr: Mixed | None
+    progress: Progress
 
 
 def _from_torch(wish: Wish, folder: Path, say: Say, show: Show) -> _Made:
-    model = network.load(wish.model, wish.factory)
-    frames = read_frames(wish.images, wish.targets, network.channels(model))
+    if wish.factory:
+        model = network.load(wish.model, wish.factory)
+        program = Program(model, network.channels(model), None, BATCH)
+    else:
+        program = read_program(wish.model)
+        model = program.model
+    frames = read_frames(wish.images, wish.targets, program.channels, program.side)
+    progress = _progress(wish, model.state_dict())
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     example, teacher = frames.calibration()[0], frozen_copy(model)
     fp32 = export_onnx(teacher, folder / "fp32.onnx", example)
@@ -169,23 +194,35 @@ def _from_torch(wish: Wish, folder: Path, say: Say, show: Show) -> _Made:
     ptq = _exported(wish, model, folder / "ptq.onnx", example, judge)
     say(f"calibrated: {_told(ptq.score)}")
     if wish.steps == 0:
-        return _Made(judge, frames.side, fp32.path, ptq, None)
+        return _Made(judge, frames.side, fp32.path, ptq, None, progress)
     say(f"distilled at {place!r} and the output, {wish.steps} steps, no labels")
     trained = copy.deepcopy(model)
     try:
-        distil(trained, teacher.to(device), frames, wish.steps, place, show)
+        distil(trained, teacher.to(device), frames, wish.steps, place, show, progress, min(BATCH, program.batch))
     except QdrError as error:
         say(f"training is left out: {error}")
-        return _Made(judge, frames.side, fp32.path, ptq, None)
+        return _Made(judge, frames.side, fp32.path, ptq, None, progress)
     qdr = _exported(wish, trained, folder / "qdr.onnx", example, judge)
     say(f"distilled: {_told(qdr.score)}")
-    return _Made(judge, frames.side, fp32.path, ptq, qdr)
+    return _Made(judge, frames.side, fp32.path, ptq, qdr, progress)
+
+
+def _progress(wish: Wish, tensors: dict[str, torch.Tensor]) -> Progress:
+    """The states of this run, known by all that decides its bits."""
+    factory, _, _ = wish.factory.rpartition(":")
+    files = [wish.model, *([Path(factory)] if factory.endswith(".py") else [])]
+    folders = [wish.images, *([wish.targets] if wish.targets else [])]
+    about = (wish.factory, wish.scheme, wish.steps, wish.bottleneck, wish.psnr, torch.cuda.is_available())
+    return Progress(wish.out, fingerprint((*about, torch.get_num_threads()), files, folders, tensors))
 
 
 def _from_onnx(wish: Wish, folder: Path, say: Say) -> _Made:
     source = read_onnx(wish.model)
     channels = source.graph.input[0].type.tensor_type.shape.dim[1].dim_value or 3
-    frames = read_frames(wish.images, wish.targets, channels)
+    height, width = (dim.dim_value for dim in source.graph.input[0].type.tensor_type.shape.dim[2:])
+    if height != width:
+        raise QdrError(f"{wish.model} takes images of {height}x{width}: export it for a square, or with free sides")
+    frames = read_frames(wish.images, wish.targets, channels, height or None)
     judge = _judge(wish, frames, wish.model, say)
     model, real, floats = quantize_onnx(source, [image.numpy() for image in frames.calibration()], wish.scheme)
     if floats and wish.strict:
@@ -194,7 +231,7 @@ def _from_onnx(wish: Wish, folder: Path, say: Say) -> _Made:
     say("an ONNX file is calibrated and not trained: for label-free QDR give the torch checkpoint and --factory")
     ptq = Mixed(model, [], _score(wish, model, folder / "ptq.onnx", judge), real)
     say(f"calibrated: {_told(ptq.score)}")
-    return _Made(judge, frames.side, wish.model, ptq, None)
+    return _Made(judge, frames.side, wish.model, ptq, None, _progress(wish, {}))
 
 
 def _judge(wish: Wish, frames: Frames, fp32: Path, say: Say) -> Judge:

@@ -1,8 +1,9 @@
 """A network that somebody brings: a factory and a checkpoint.
 
 The factory is `package.module:callable` or `file.py:callable` and returns the network; a checkpoint is a state dict as
-torch.save or safetensors write it, plain or under `params_ema`, `params` or `state_dict`, its keys with or without the
-prefix `module.` that DataParallel gives. Nothing in a checkpoint is executed (`weights_only`); the factory's code is.
+torch.save or safetensors write it, plain or under `params_ema`, `params`, `state_dict` or `model_state_dict`, its keys with
+or without the prefix `module.` that DataParallel gives. Nothing in a checkpoint is executed (`weights_only`); the factory's
+code is.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from qdr.errors import QdrError, nearest
 
-INSIDE = ("params_ema", "params", "state_dict")
+INSIDE = ("params_ema", "params", "state_dict", "model_state_dict")
 _SHOWN = 8  # keys that an error lists of a kind
 
 

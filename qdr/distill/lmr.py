@@ -10,6 +10,8 @@ The method, FACT and READING, is in `qdr.distill.balancers.lmr`; here its two pa
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +36,25 @@ class LMR:
         self.fade = 1.0
         self._step = 0
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a training that goes on later needs of this object, as torch saves it."""
+        if self.balance is None:
+            return {"step": self._step}
+        parts = {"balance": self.balance.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {"step": self._step, "terms": self.balance.terms} | parts
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self._step = int(state["step"])
+        if "balance" in state:
+            self._start(int(state["terms"])).load_state_dict(state["balance"])
+            self.optimizer.load_state_dict(state["optimizer"])
+
+    def _start(self, terms: int) -> Balance:
+        self.balance = Balance(terms, self.share, self.every)
+        self.optimizer = torch.optim.AdamW(self.balance.parameters(), lr=self.lr, weight_decay=0.0)
+        return self.balance
+
     def backward(self, losses: dict[str, Tensor], feature: Tensor) -> dict[str, float]:
         """Add the gradients of the weighted sum to the parameters' `grad`; a step of LMR's own parameters.
 
@@ -47,14 +68,12 @@ class LMR:
         Raises:
             QdrError: when the number of losses changes, or one of them does not reach the tensor.
         """
-        if self.balance is None:
-            self.balance = Balance(len(losses), self.share, self.every)
-            self.optimizer = torch.optim.AdamW(self.balance.parameters(), lr=self.lr, weight_decay=0.0)
-        if len(losses) != self.balance.terms:
-            raise QdrError(f"LMR was started with {self.balance.terms} losses, got {len(losses)}: make another one")
-        self.balance.fade = self.fade
+        balance = self.balance or self._start(len(losses))
+        if len(losses) != balance.terms:
+            raise QdrError(f"LMR was started with {balance.terms} losses, got {len(losses)}: make another one")
+        balance.fade = self.fade
         self.optimizer.zero_grad()
-        log = self.balance.backward(losses, feature, nn.Module(), self._step)
+        log = balance.backward(losses, feature, nn.Module(), self._step)
         self.optimizer.step()
         self._step += 1
         return log

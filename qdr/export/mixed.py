@@ -12,7 +12,7 @@ from math import prod
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from qdr.export.graph import DEQUANTIZE, QUANTIZE, Graph, attribute, shapes
 
@@ -48,7 +48,7 @@ def products(model: onnx.ModelProto, side: int) -> dict[str, int]:
     return counts
 
 
-def in_float(model: onnx.ModelProto, names: Collection[str], weights: Weights) -> onnx.ModelProto:
+def in_float(model: onnx.ModelProto, names: Collection[str], weights: Weights, half: bool = False) -> onnx.ModelProto:
     """A copy with the layers of some integers in floating point.
 
     Args:
@@ -56,6 +56,7 @@ def in_float(model: onnx.ModelProto, names: Collection[str], weights: Weights) -
         names: of integers (`layers`).
         weights: real-valued weights by the name of the integers, as the node reads them; where there is none, the
             integers times their scales.
+        half: in FP16, between casts, instead of FP32.
     """
     mixed = onnx.ModelProto()
     mixed.CopyFrom(model)
@@ -69,10 +70,29 @@ def in_float(model: onnx.ModelProto, names: Collection[str], weights: Weights) -
             if quantize is not None:
                 node.input[0] = quantize.input[0]
             node.input[1] = f"{name}.real"
+            if half:
+                _halve(mixed, node)
         value = weights[name] if name in weights else _dequantized(graph, name)
-        mixed.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value, np.float32), f"{name}.real"))
+        kind = np.float16 if half else np.float32
+        mixed.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value, kind), f"{name}.real"))
     drop_unread(mixed)
     return mixed
+
+
+def _halve(model: onnx.ModelProto, node: onnx.NodeProto) -> None:
+    """Let a node compute in FP16: its input, bias and result are cast."""
+    place = list(model.graph.node).index(node)
+    node = model.graph.node[place]
+    (made,) = node.output
+    read = [0, 2] if len(node.input) > 2 and node.input[2] else [0]
+    before = [helper.make_node("Cast", [node.input[i]], [f"{made}.in16.{i}"], to=TensorProto.FLOAT16) for i in read]
+    after = helper.make_node("Cast", [f"{made}.out16"], [made], to=TensorProto.FLOAT)
+    for i, cast in zip(read, before, strict=True):
+        node.input[i] = cast.output[0]
+    node.output[0] = after.input[0]
+    model.graph.node.insert(place + 1, after)
+    for cast in before:
+        model.graph.node.insert(place, cast)
 
 
 def in_reals(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -93,7 +113,7 @@ def in_reals(model: onnx.ModelProto) -> onnx.ModelProto:
             source[node.output[0]] = quantize.input[0]
         else:
             given = [node.input[0] if quantize is None else quantize.input[0]]
-            kept.append(node if quantize is None else onnx.helper.make_node("Identity", given, list(node.output)))
+            kept.append(node if quantize is None else helper.make_node("Identity", given, list(node.output)))
     del plain.graph.node[:], plain.graph.value_info[:]
     plain.graph.node.extend(kept)
     drop_unread(plain)

@@ -20,10 +20,13 @@ def declare(front: Front) -> None:
         "your own network in INT8, with a folder of images; no targets needed",
         examples="qdr quantize net.pth --factory net.py:build --images frames --out net-int8.onnx\n"
         "qdr quantize net.pth --factory basicsr.archs.nafnet_arch:NAFNet --images frames --out a.onnx --max-drop 0.05\n"
+        "qdr quantize net.pt2 --images frames --out net-int8.onnx     # a program of torch.export\n"
         "qdr quantize net.onnx --images frames --out net-int8.onnx    # calibration alone\n"
         "qdr quantize --task derain --images frames --out student.onnx    # the FP32 model of the active profile",
     )
-    quantize.add_argument("model", nargs="?", type=Path, metavar="MODEL", help="a checkpoint or an FP32 ONNX file")
+    quantize.add_argument(
+        "model", nargs="?", type=Path, metavar="MODEL", help="a checkpoint, a torch.export program or an FP32 ONNX file"
+    )
     quantize.add_argument("--images", type=Path, required=True, help="folder of degraded images")
     quantize.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="the ONNX file to write")
     quantize.add_argument("--factory", default="", help="package.module:callable or file.py:callable that makes the network")
@@ -98,9 +101,14 @@ def _plain(outcome: Any) -> dict[str, Any]:
     def score(value: Any) -> Any:
         return None if value is None else dict(vars(value))
 
-    scores = {name: score(getattr(outcome, name)) for name in ("fp32", "ptq", "qdr", "final")}
+    scores = {name: score(getattr(outcome, name)) for name in ("fp32", "ptq", "qdr", "final", "half")}
     kept = [dict(vars(layer)) for layer in outcome.kept]
-    return {"out": outcome.out, "kept_promise": outcome.promised, "float_layers": kept} | scores
+    return {
+        "out": outcome.out,
+        "kept_promise": outcome.promised,
+        "float_layers": kept,
+        "fallback": outcome.fallback,
+    } | scores
 
 
 def _show(outcome: Any, most: float | None) -> None:
@@ -118,6 +126,9 @@ def _show(outcome: Any, most: float | None) -> None:
         Console().print(table)
         cost = outcome.final.milliseconds - outcome.ptq.milliseconds
         print(f"together they cost {cost:.1f} ms an image against all layers in INT8")
+        if outcome.half is not None:
+            taken = "taken" if outcome.fallback == "fp16" else "not taken: no gain within the budget"
+            print(f"in FP16: {outcome.half.milliseconds:.1f} ms, {outcome.half.drop:.3f} dB lost ({taken})")
     final, speed = outcome.final, outcome.fp32.milliseconds / outcome.final.milliseconds
     print(f"{outcome.out}: {final.drop:.3f} dB lost against FP32, {final.agreement:.2f} dB agreement; {final.engine}")
     print(f"{final.milliseconds:.1f} ms an image, FP32 {outcome.fp32.milliseconds:.1f} ms ({speed:.2f} times as fast)")
