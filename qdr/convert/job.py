@@ -26,7 +26,7 @@ from qdr.convert.progress import Progress, fingerprint
 from qdr.convert.tune import BATCH, distil
 from qdr.distill.distiller import bottleneck, frozen_copy
 from qdr.errors import QdrError, check_choice
-from qdr.export import numerics
+from qdr.export import mixed, numerics
 from qdr.export.calibrated import quantize_onnx
 from qdr.export.file import read_onnx
 from qdr.export.write import export_onnx
@@ -92,6 +92,8 @@ class Outcome:
         promised: whether the budget is kept; True without one.
         half: score with these layers in FP16, None where there are none.
         fallback: what these layers compute in, "float" or "fp16".
+        psnr: of FP32 against the targets in dB, None without.
+        layers: quantized ones before any was put back.
     """
 
     out: Path
@@ -103,6 +105,8 @@ class Outcome:
     promised: bool
     half: Score | None = None
     fallback: str = "float"
+    psnr: float | None = None
+    layers: int = 0
 
 
 def convert(wish: Wish, say: Say, show: Show) -> Outcome:
@@ -142,7 +146,8 @@ def convert(wish: Wish, say: Say, show: Show) -> Outcome:
         made.progress.clear()
     trained = None if made.qdr is None else made.qdr.score
     kept = wish.most is None or best.score.drop <= wish.most
-    return Outcome(wish.out, fp32, made.ptq.score, trained, best.score, best.kept, kept, half, fallback)
+    known, count = made.judge.against_targets(), len(mixed.layers(made.ptq.model))
+    return Outcome(wish.out, fp32, made.ptq.score, trained, best.score, best.kept, kept, half, fallback, known, count)
 
 
 def _is_onnx(wish: Wish) -> bool:

@@ -67,9 +67,9 @@ def read_program(path: Path) -> Program:
         raise QdrError(
             f"{path} cannot be read as a torch.export program ({reason}): export it again with this torch"
         ) from error
-    (name, *more) = program.graph_signature.user_inputs or ("",)
-    shape = next((node.meta["val"].shape for node in program.graph.nodes if node.name == name), ())
-    if more or len(shape) != 4:
+    names = program.graph_signature.user_inputs
+    shape: Any = next((node.meta["val"].shape for node in program.graph.nodes if node.name in names), ())
+    if len(names) != 1 or len(shape) != 4:
         raise QdrError(f"{path} is no network of one image [n, c, h, w]: wrap it so that it takes the image alone")
     height, width = ((side if isinstance(side, int) else None) for side in shape[2:])
     if height != width:
