@@ -41,10 +41,10 @@ class ZeroDCE(nn.Module):
 
     def __init__(self, count: int = 8) -> None:
         super().__init__()
-        self.dce_net = Curves(count)
+        self.dce_net, self.count = Curves(count), count
 
     def forward(self, x: Tensor) -> Tensor:
-        for curve in self.dce_net(x).chunk(self.dce_net.conv7.out_channels // 3, dim=1):
+        for curve in self.dce_net(x).chunk(self.count, dim=1):
             x = torch.clamp(x - curve * (x * (1 - x)), 0, 1)
         return x
 
