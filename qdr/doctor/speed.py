@@ -33,7 +33,7 @@ from qdr.doctor.finding import Finding
 from qdr.errors import QdrError
 from qdr.export import mixed
 from qdr.export.graph import QUANTIZE, Graph
-from qdr.runtimes.census import fp32_convolutions, of_openvino
+from qdr.runtimes.census import of_openvino
 from qdr.runtimes.openvino import properties
 from qdr.runtimes.session import open_session
 from qdr.runtimes.verify import GATES, ORDER, Verdict
@@ -258,7 +258,8 @@ def _profile(path: Path, threads: int, image: Batch) -> tuple[dict[str, float], 
             blocks.append(block)
     except RuntimeError:
         return {}, []
-    floats = [layer.name for layer in fp32_convolutions(of_openvino(compiled.get_runtime_model().get_ordered_ops()))]
+    layers = of_openvino(compiled.get_runtime_model().get_ordered_ops())
+    floats = [layer.name for layer in layers if layer.convolves and layer.precision != "int8"]
     fastest = {kind: min(block[kind] for block in blocks) for kind in blocks[0]}
     total = max(1e-12, sum(fastest.values()))
     return {kind: fastest[kind] / total for kind in ("convolutions", *LIMITS) if kind in fastest}, floats

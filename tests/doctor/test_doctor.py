@@ -217,6 +217,43 @@ def test_layers_in_float_are_found(files: tuple[Path, Path]) -> None:
     assert [f.code for f in slow(onnx.load(files[0]), speed, 64)] == ["fp32"]
 
 
+class Gated(nn.Module):
+    """Two small convolutions and much that no engine takes into them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.c = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.a(x)
+        for _ in range(8):
+            y = y / (y.square().mean(1, keepdim=True) + 1e-3).sqrt() * torch.sigmoid(y)
+        return x + 0.02 * self.c(y)
+
+
+def between(model: onnx.ModelProto) -> None:
+    """An operation between the quantized input of a convolution and the convolution: it cannot multiply integers."""
+    name = list(mixed.layers(model))[1]
+    (node,) = mixed.layers(model)[name]
+    place = list(model.graph.node).index(node)
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(1.5), "factor"))
+    before = helper.make_node("Mul", [node.input[0], "factor"], ["scaled"])
+    model.graph.node[place].input[0] = "scaled"
+    model.graph.node.insert(place, before)
+
+
+def test_what_engines_do_not_fuse_is_found(files: tuple[Path, Path], tmp_path: Path) -> None:
+    found = diagnose(plant(files[1], tmp_path / "between.onnx", between), 1)
+    texts = {finding.code: finding.text for finding in found.findings if finding.kind == "slow"}
+    assert "73 % of the multiply-accumulates are not in INT8" in texts["float"]
+    torch.manual_seed(0)
+    model, image = Gated().eval(), torch.rand(1, 3, 64, 64)
+    qdr.quantize(model, [image])
+    qdr.export_onnx(model, tmp_path / "gated.onnx", image)
+    found = diagnose(tmp_path / "gated.onnx", 1)
+    assert "other" in {finding.code for finding in found.findings if finding.kind == "slow"}
+
+
 def test_a_file_without_its_rounding(files: tuple[Path, Path]) -> None:
     model, image = onnx.load(files[1]), np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
     plain = mixed.in_reals(model)

@@ -33,7 +33,8 @@ def verify(profile: str | None = None) -> None:
     Raises:
         QdrError: when a file is stale.
     """
-    present = sorted(path.name for path in (paths.project_root() / "results").iterdir() if path.is_dir())
+    folders = (path for path in (paths.project_root() / "results").iterdir() if path.is_dir())
+    present = sorted(path.name for path in folders if (paths.project_root() / "profiles" / f"{path.name}.yaml").is_file())
     chosen = [check_choice("profile", profile, present)] if profile else present
     parts: list[tuple[str, Callable[[], Iterable[str]]]] = [(name, partial(stale, name)) for name in chosen]
     parts.append(("pages", partial(texts.stale, profile)))
