@@ -19,7 +19,6 @@ from qdr.doctor.half import overflow
 from qdr.doctor.images import Pixels, thin
 from qdr.doctor.pictures import probes, wrong
 from qdr.doctor.speed import SIDE, Speed, is_quantized, slow, timed
-from qdr.errors import QdrError
 from qdr.export import mixed, numerics
 from qdr.export.file import read_onnx
 from qdr.export.foreign import own_form
@@ -85,7 +84,7 @@ def diagnose(path: Path, threads: int, folder: Path | None = None, fp32: Path | 
         side = form.sides[0] or SIDE
         image = numerics.to_batch(numerics.probe_image(side, form.sides[1] or SIDE, _channels(model)))
         speed = timed(model, verdicts, threads, image)
-        return Diagnosis(path, verdicts, speed, [*engines, *bad, *slow(model, speed, side), *lacks])
+        return Diagnosis(path, verdicts, speed, [*engines, *bad, *slow(model, speed), *lacks])
 
 
 def show(diagnosis: Diagnosis, console: Console | None = None) -> None:
@@ -135,8 +134,6 @@ def _cut(model: onnx.ModelProto, images: Sequence[Pixels]) -> list[NDArray[np.fl
     dims = model.graph.input[0].type.tensor_type.shape.dim
     height, width = (dim.dim_value or SIDE for dim in dims[2:])
     large = [image for image in images if image.shape[0] >= height and image.shape[1] >= width][:_IMAGES]
-    if _channels(model) != 3:
-        raise QdrError("--images are RGB: a file of another number of channels is looked at without them")
     places = [((image.shape[0] - height) // 2, (image.shape[1] - width) // 2) for image in large]
     return [
         numerics.to_batch(np.ascontiguousarray(i[y : y + height, x : x + width]))

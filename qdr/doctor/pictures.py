@@ -20,6 +20,7 @@ import onnx
 from numpy.typing import NDArray
 
 from qdr.doctor.finding import Finding
+from qdr.errors import QdrError
 from qdr.export import numerics
 from qdr.export.graph import Graph
 
@@ -81,7 +82,11 @@ class _Run:
         self._name = model.graph.input[0].name
 
     def raw(self, image: Batch) -> Batch:
-        result: Batch = self._session.run(None, {self._name: image})[0]
+        try:
+            result: Batch = self._session.run(None, {self._name: image})[0]
+        except Exception as error:  # ONNX Runtime raises many kinds without a common base
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            raise QdrError(f"the file cannot restore an image of {image.shape} ({reason}): export it again") from error
         return result
 
     def levels(self, image: Batch) -> NDArray[np.float64]:

@@ -136,11 +136,11 @@ def timed(model: onnx.ModelProto, verdicts: Sequence[Verdict], threads: int, ima
     return Speed(image.shape[2], image.shape[3], sorted(times, key=lambda t: t.milliseconds), shares, unfused)
 
 
-def slow(model: onnx.ModelProto, speed: Speed, side: int) -> list[Finding]:
-    """The findings on a file's speed; `side` is of an image it takes, for counting."""
+def slow(model: onnx.ModelProto, speed: Speed) -> list[Finding]:
+    """The findings on a file's speed."""
     if not is_quantized(model):
         return [Finding("slow", "fp32", "no layer is in INT8: `qdr quantize FILE --images DIR --out int8.onnx` makes it so")]
-    found = [*_floats(model, side)]
+    found = [*_floats(model, speed.height, speed.width)]
     asked = sum(nodes[0].op_type.startswith("Conv") for nodes in mixed.layers(model).values())
     meant = sum(node.op_type.startswith("Conv") for node in model.graph.node) - asked
     if len(speed.unfused) > meant:
@@ -165,9 +165,9 @@ def is_quantized(model: onnx.ModelProto) -> bool:
     return any(node.op_type == QUANTIZE for node in model.graph.node)
 
 
-def _floats(model: onnx.ModelProto, side: int) -> list[Finding]:
+def _floats(model: onnx.ModelProto, height: int, width: int) -> list[Finding]:
     """Layers whose products are not of integers, by their share of the multiply-accumulates."""
-    work = mixed.products(model, side)
+    work = mixed.products(model, height, width)
     inside = {node.output[0] for nodes in mixed.layers(model).values() for node in nodes}
     floats = {name: count for name, count in work.items() if name not in inside}
     total = max(1, sum(work.values()))

@@ -33,13 +33,13 @@ def layers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
 
 def macs(model: onnx.ModelProto, side: int) -> dict[str, int]:
     """Multiply-accumulates of each quantized layer for an image of `side` x `side`."""
-    counts = products(model, side)
+    counts = products(model, side, side)
     return {name: sum(counts[node.output[0]] for node in nodes) for name, nodes in layers(model).items()}
 
 
-def products(model: onnx.ModelProto, side: int) -> dict[str, int]:
-    """Multiply-accumulates of every convolution and matrix product, by the tensor it makes, for an image `side` x `side`."""
-    sizes, counts = shapes(model, side, side), {}
+def products(model: onnx.ModelProto, height: int, width: int) -> dict[str, int]:
+    """Multiply-accumulates of every convolution and matrix product, by the tensor it makes, for an image of that size."""
+    sizes, counts = shapes(model, height, width), {}
     for node in model.graph.node:
         if node.op_type in KINDS:
             data, weight, out = (sizes[name] for name in (node.input[0], node.input[1], node.output[0]))

@@ -204,17 +204,17 @@ def test_a_wrong_engine_is_found(files: tuple[Path, Path], monkeypatch: pytest.M
 def test_layers_in_float_are_found(files: tuple[Path, Path]) -> None:
     model = onnx.load(files[1])
     speed = Speed(64, 64, [Time("openvino", "int8", 1.0, True, 0, 0), Time("openvino", "fp32", 2.0, True, 0, 0)], {}, [])
-    assert slow(model, speed, 64) == []
+    assert slow(model, speed) == []
     name = list(mixed.layers(model))[1]
-    (finding,) = slow(mixed.in_float(model, [name], {}), speed, 64)
+    (finding,) = slow(mixed.in_float(model, [name], {}), speed)
     assert finding.code == "float"
     assert finding.text.startswith("73 % of the multiply-accumulates are not in INT8")
     swapped = replace(speed, times=[replace(time, milliseconds=3 - time.milliseconds) for time in speed.times])
-    assert [f.code for f in slow(model, swapped, 64)] == ["speed"]
-    assert [f.code for f in slow(model, replace(speed, unfused=["a"]), 64)] == ["unfused"]
+    assert [f.code for f in slow(model, swapped)] == ["speed"]
+    assert [f.code for f in slow(model, replace(speed, unfused=["a"]))] == ["unfused"]
     for kind in LIMITS:
-        assert [f.code for f in slow(model, replace(speed, shares={kind: 0.9}), 64)] == [kind]
-    assert [f.code for f in slow(onnx.load(files[0]), speed, 64)] == ["fp32"]
+        assert [f.code for f in slow(model, replace(speed, shares={kind: 0.9}))] == [kind]
+    assert [f.code for f in slow(onnx.load(files[0]), speed)] == ["fp32"]
 
 
 class Gated(nn.Module):
