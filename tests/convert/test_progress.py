@@ -12,6 +12,7 @@ from onnx import TensorProto
 import qdr
 from qdr.convert import budget, job, tune
 from qdr.convert.job import Outcome, Wish, convert
+from qdr.convert.judge import Score
 from qdr.convert.progress import Progress
 from qdr.export import mixed, numerics
 from tests.convert.test_convert import FACTORY, Small, checkpoint, file, frames, images  # noqa: F401 (fixtures)
@@ -111,16 +112,16 @@ def test_layers_in_fp16(file: Path) -> None:  # noqa: F811
     assert 0 < np.abs(a - b).max() < 0.01
 
 
-def test_fp16_is_taken_where_it_gains() -> None:
-    score = job.Score
-    kept = [budget.Kept("a", 1.0, 0.1)]
+def test_fp16_is_taken_where_it_gains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget.mixed, "in_float", lambda *_, **__: onnx.ModelProto())
+    found = budget.Mixed(onnx.ModelProto(), [budget.Kept("a", 1.0, 0.1)], Score(0.04, 50, 10.0, "x"), {})
 
-    def taken(milliseconds: float, drop: float, monkeypatch: pytest.MonkeyPatch) -> bool:
-        monkeypatch.setattr(budget.mixed, "in_float", lambda *_, **__: onnx.ModelProto())
-        found = budget.Mixed(onnx.ModelProto(), kept, score(0.04, 50, 10.0, "x"), {})
-        return budget.in_half(found, found.model, 0.05, lambda _: score(drop, 50, milliseconds, "x"))[0] is not found
+    def taken(milliseconds: float, drop: float) -> bool:
+        def confirm(model: onnx.ModelProto) -> Score:
+            return found.score if model is found.model else Score(drop, 50, milliseconds, "x")
 
-    with pytest.MonkeyPatch.context() as patch:
-        assert taken(5.0, 0.045, patch)
-        assert not taken(9.9, 0.045, patch)
-        assert not taken(5.0, 0.06, patch)
+        return budget.in_half(found, onnx.ModelProto(), 0.05, confirm)[0] is not found
+
+    assert taken(5.0, 0.045)
+    assert not taken(9.5, 0.045)
+    assert not taken(5.0, 0.06)
