@@ -8,8 +8,9 @@ profile (PERF_COUNT) by the kind of what it runs after fusion:
     reformatted   values moved: layouts, types, concatenations, shuffles
     other         whatever an engine does not fuse into a layer: normalizations, gates, activations, additions
 
-Shares are of the fastest of some blocks. Measured on packaged weights, which are in order: convolutions 50 to 75 %,
-re-quantized 1 %, reformatted 5 to 13 %, other 13 to 40 %, on two cores with AMX.
+Shares are of the fastest of some blocks. Measured on packaged weights, which are in order: convolutions 63 to 81 %,
+re-quantized 1 %, reformatted 7 to 19 %, other 11 to 24 %, on two cores with AMX; a NAFNet, which INT8 makes hardly faster,
+25, 1, 20 and 54 %.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ Batch = NDArray[np.float32]
 Way = tuple[str, str]  # an engine and a precision
 SIDE, ROUNDS, _CALLS = 256, 5, 3
 _BLOCKS, _RUNS = 3, 4
+_GAIN = 0.9  # of FP32's time, which INT8 has to be below
 FLOAT_SHARE = 0.05  # of the multiply-accumulates, from which layers in floating point are named
-LIMITS = {"re-quantized": 0.2, "reformatted": 0.3, "other": 0.6}  # of the time
+LIMITS = {"re-quantized": 0.2, "reformatted": 0.3, "other": 0.5}  # of the time
 _REMEDY = {
     "re-quantized": "put Q/DQ at the inputs of layers only, and one scale where a tensor has several readers",
     "reformatted": "avoid concatenations, transposes and shuffles between layers",
@@ -150,8 +152,9 @@ def slow(model: onnx.ModelProto, speed: Speed) -> list[Finding]:
         )
         found.append(Finding("slow", "unfused", text))
     best = {p: min((t.milliseconds for t in speed.times if t.precision == p), default=np.inf) for p in ("int8", "fp32")}
-    if best["int8"] > best["fp32"]:
-        text = f"INT8 is not faster than FP32 here, {best['int8']:.1f} against {best['fp32']:.1f} ms: take the FP32 file"
+    if best["int8"] > _GAIN * best["fp32"]:
+        times = f"{best['int8']:.1f} ms against {best['fp32']:.1f} in FP32"
+        text = f"INT8 gains little or nothing here, {times}: take the FP32 file"
         found.append(Finding("slow", "speed", text))
     for kind, limit in LIMITS.items():
         if speed.shares.get(kind, 0.0) > limit:

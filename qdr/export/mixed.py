@@ -14,7 +14,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from qdr.export.graph import DEQUANTIZE, QUANTIZE, Graph, attribute, shapes
+from qdr.export import numerics
+from qdr.export.graph import DEQUANTIZE, QUANTIZE, Graph, Shapes, attribute, shapes
 
 KINDS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 Weights = Mapping[str, NDArray[np.float32]]
@@ -40,12 +41,29 @@ def macs(model: onnx.ModelProto, side: int) -> dict[str, int]:
 def products(model: onnx.ModelProto, height: int, width: int) -> dict[str, int]:
     """Multiply-accumulates of every convolution and matrix product, by the tensor it makes, for an image of that size."""
     sizes, counts = shapes(model, height, width), {}
+    asked = {name for node in model.graph.node if node.op_type in KINDS for name in (*node.input[:2], *node.output)}
+    if any(name not in sizes or 0 in sizes[name] for name in asked):  # sizes that the graph computes by itself
+        sizes |= _run_shapes(model, height, width, asked)
     for node in model.graph.node:
         if node.op_type in KINDS:
             data, weight, out = (sizes[name] for name in (node.input[0], node.input[1], node.output[0]))
             work = {"Conv": prod(weight[1:]) * prod(out), "ConvTranspose": prod(weight[1:]) * prod(data)}
             counts[node.output[0]] = work.get(node.op_type, data[-1] * prod(out))
     return counts
+
+
+def _run_shapes(model: onnx.ModelProto, height: int, width: int, names: Collection[str]) -> Shapes:
+    """The shapes of tensors, by running the model once."""
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    made = [name for node in model.graph.node for name in node.output if name in names]
+    del watched.graph.output[:]
+    watched.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in made)
+    image = model.graph.input[0]
+    channels = image.type.tensor_type.shape.dim[1].dim_value or 3
+    given = {image.name: np.zeros((1, channels, height, width), np.float32)}
+    found = numerics.exact_session(watched.SerializeToString()).run(made, given)
+    return {name: value.shape for name, value in zip(made, found, strict=True)}
 
 
 def in_float(model: onnx.ModelProto, names: Collection[str], weights: Weights, half: bool = False) -> onnx.ModelProto:

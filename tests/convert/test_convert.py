@@ -107,6 +107,23 @@ def test_multiply_accumulates_are_counted(file: Path) -> None:
     assert counts == sorted([64 * 64 * 27 * 8, 32 * 32 * 72 * 8, 32 * 32 * 64, 32 * 32 * 8 * 8 * 4, 64 * 64 * 72 * 3])
 
 
+class Shuffled(nn.Module):
+    """Sizes that the graph computes by itself, which shape inference does not follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(12, 12, 3, padding=1), nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(nn.functional.pixel_shuffle(self.a(nn.functional.pixel_unshuffle(x, 2)), 2))
+
+
+def test_work_is_counted_where_the_graph_computes_sizes(tmp_path: Path) -> None:
+    export_onnx(Shuffled().eval(), tmp_path / "shuffled.onnx", torch.rand(1, 3, 64, 64))
+    model, _, _ = quantize_onnx(onnx.load(tmp_path / "shuffled.onnx"), images(1), "W8A8")
+    assert sorted(mixed.macs(model, 64).values()) == sorted([32 * 32 * 12 * 12 * 9, 64 * 64 * 9])
+
+
 def test_the_hard_layers_are_kept_and_no_more(file: Path) -> None:
     source = onnx.load(file)
     model, real, _ = quantize_onnx(source, images(2), "W8A8")
