@@ -12,7 +12,6 @@ from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
 
 from qdr.files import replacing
 from qdr.images.pairs import read_image
@@ -116,8 +115,7 @@ def _shot(given: Results, task: str) -> Shot | None:
         note = "" if name == "target" else f"{psnr(read_image(path), target, protocol(PROTOCOL)):.2f} dB"
         label = "Input" if name == "input" else picture_label(name)
         versions.append((name, label, note, embedded(path.read_bytes(), "image/png")))
-    with Image.open(found["target"]) as image:
-        width, height = image.size
+    height, width = target.shape[:2]
     times = 2 if width <= 170 else 1
     return Shot(task, set_name(task, (given.quality.real(task) or [PHOTOS])[0]), versions, (times * width, times * height))
 
