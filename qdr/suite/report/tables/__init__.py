@@ -66,7 +66,7 @@ TABLES: dict[str, tuple[str, Make]] = {
     ),
     "quality/protocol": ("none: `qdr/metrics/protocol.py`", lambda _: protocol_table()),
     "quality/conventions": ("none: a photograph with seeded noise", lambda _: conventions_table()),
-    "speed/summary": (
+    "speed/latency-short": (
         "latency.csv, latency.json: the README's three rows",
         lambda r: short_latency_table(r.folder / "latency.csv"),
     ),

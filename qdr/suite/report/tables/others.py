@@ -127,7 +127,9 @@ def short_latency_table(latency: Path) -> Table:
         f"Latency of one {side}x{side} image, EFM, engine alone, {frame['threads'].iloc[0]} threads, median of {calls} "
         f"calls: {about['cpu']} ({flags}), commit {str(about.get('git_revision'))[:7]}."
     )
-    return Table("summary", caption, ["Engine", "Precision", "ms", "Frames per second", "Speed-up over its FP32"], rows[:3])
+    return Table(
+        "latency-short", caption, ["Engine", "Precision", "ms", "Frames per second", "Speed-up over its FP32"], rows[:3]
+    )
 
 
 def latency_table(latency: Path, jetson: Path) -> Table:
