@@ -68,6 +68,7 @@ def test_every_table_of_the_paper_is_on_the_page(site: Path, results: Path, sett
     files = {path.stem: path for path in (tmp_path / "paper").glob("*/*.csv")}
     filled = {name for name, path in files.items() if len(path.read_text().splitlines()) > 1}
     page = Page(site)
+    filled.remove("latency-short")  # three rows of `latency`, for the README
     assert filled <= {name.removesuffix("-table") for name in page.ids()}
     assert len(filled) > 12
     assert len(page.ids()) == len(set(page.ids()))
