@@ -30,3 +30,9 @@ def test_what_is_installed_is_on_the_list() -> None:
 )
 def test_the_list(text: str, refused: bool) -> None:
     assert REPORT["refused"]("some-package", text) is refused
+
+
+def test_cuda_comes_with_pytorch() -> None:
+    assert not REPORT["refused"]("nvidia-cublas", "LicenseRef-NVIDIA-Proprietary")
+    assert not REPORT["refused"]("cuda-toolkit", "unknown")
+    assert REPORT["refused"]("nvidia-modelopt", "LicenseRef-NVIDIA-Proprietary")
