@@ -21,6 +21,7 @@ import onnx
 from qdr.convert.judge import Judge, Score
 from qdr.convert.progress import Progress
 from qdr.export import mixed, numerics
+from qdr.export.graph import image_shape
 
 MOST = 0.5  # of the multiply-accumulates in floating point
 _IMAGES, _SIDE = 2, 128  # by which single layers are compared
@@ -133,8 +134,7 @@ def _ranked(
 ) -> list[Kept]:
     macs = mixed.macs(model, side)
     total = max(1, sum(macs.values()))
-    free = not model.graph.input[0].type.tensor_type.shape.dim[2].dim_value
-    judge = judge.few(_IMAGES, _SIDE if free else side)
+    judge = judge.few(_IMAGES, side if image_shape(model)[1] else _SIDE)
     whole = _exact(model, judge)
     digest = hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
     known = (progress.find(_STATE) if progress else None) or {}

@@ -29,6 +29,7 @@ from qdr.errors import QdrError, check_choice
 from qdr.export import mixed, numerics
 from qdr.export.calibrated import quantize_onnx
 from qdr.export.file import read_onnx
+from qdr.export.graph import image_shape
 from qdr.export.write import export_onnx
 from qdr.files import replacing
 from qdr.quant.layers import QuantConv2d
@@ -223,11 +224,10 @@ def _progress(wish: Wish, tensors: dict[str, torch.Tensor]) -> Progress:
 
 def _from_onnx(wish: Wish, folder: Path, say: Say) -> _Made:
     source = read_onnx(wish.model)
-    channels = source.graph.input[0].type.tensor_type.shape.dim[1].dim_value or 3
-    height, width = (dim.dim_value for dim in source.graph.input[0].type.tensor_type.shape.dim[2:])
+    channels, height, width = image_shape(source)
     if height != width:
         raise QdrError(f"{wish.model} takes images of {height}x{width}: export it for a square, or with free sides")
-    frames = read_frames(wish.images, wish.targets, channels, height or None)
+    frames = read_frames(wish.images, wish.targets, channels, height)
     judge = _judge(wish, frames, wish.model, say)
     model, real, floats = quantize_onnx(source, [image.numpy() for image in frames.calibration()], wish.scheme)
     if floats and wish.strict:

@@ -1,8 +1,8 @@
 """What lets an interrupted `qdr quantize` go on where it was, with the same bits as one that was not interrupted.
 
 Beside the output, in a folder `.NAME.onnx.progress`, lie states of what takes long: the training, every so many steps, and
-the gain of every layer that was tried alone. A state is a file: the sha256 of what follows, then a fingerprint and the
-values as torch saves them, read with `weights_only`. It is replaced at once or not at all. One with another fingerprint (of
+the gain of every layer that was tried alone. A state is a file (`qdr.state`) with a fingerprint. It is replaced at once or
+not at all. One with another fingerprint (of
 inputs, options, versions) or a damaged one is passed over, and the folder goes when the output is there. Calibration takes
 seconds and gives the same each time: it is done again.
 """
@@ -10,23 +10,19 @@ seconds and gives the same each time: it is done again.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from qdr import machine
+from qdr import machine, state as states
 from qdr.files import replacing
 from qdr.images.pairs import images_in
-
-_DIGEST = hashlib.sha256().digest_size
-State = dict[str, Any]
+from qdr.state import State
 
 
 class Progress:
@@ -42,21 +38,15 @@ class Progress:
 
     def keep(self, name: str, state: State) -> None:
         """Save a state of tensors, numbers and texts."""
-        content = io.BytesIO()
-        torch.save({"fingerprint": self.fingerprint, "state": state}, content)
-        with replacing(self.folder / name) as temporary:
-            temporary.write_bytes(hashlib.sha256(content.getbuffer()).digest() + content.getvalue())
+        with replacing(self.folder / name) as temporary, temporary.open("wb") as file:
+            states.write(file, {"fingerprint": self.fingerprint, "state": state})
 
     def find(self, name: str) -> State | None:
         """The state of that name, None where there is none that fits."""
         try:
-            content = (self.folder / name).read_bytes()
-            if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
-                return None
-            found = torch.load(io.BytesIO(content[_DIGEST:]), weights_only=True, map_location="cpu")
-            state: State | None = found["state"] if found["fingerprint"] == self.fingerprint else None
-            return state
-        except (OSError, UnpicklingError, RuntimeError, EOFError, LookupError, TypeError):
+            found = states.read((self.folder / name).read_bytes())
+            return found["state"] if found is not None and found["fingerprint"] == self.fingerprint else None
+        except (OSError, *states.UNREADABLE):
             return None
 
     def clear(self) -> None:

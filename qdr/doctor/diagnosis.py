@@ -18,10 +18,11 @@ from qdr.doctor.finding import Finding
 from qdr.doctor.half import overflow
 from qdr.doctor.images import Pixels, thin
 from qdr.doctor.pictures import probes, wrong
-from qdr.doctor.speed import SIDE, Speed, is_quantized, slow, timed
+from qdr.doctor.speed import SIDE, Speed, slow, timed
 from qdr.export import mixed, numerics
 from qdr.export.file import read_onnx
 from qdr.export.foreign import own_form
+from qdr.export.graph import image_shape, is_quantized
 from qdr.runtimes.verify import Verdict
 
 _IMAGES = 4  # of the user's, by which pictures are judged
@@ -82,7 +83,7 @@ def diagnose(path: Path, threads: int, folder: Path | None = None, fp32: Path | 
         bad += overflow(plain, seen[0] if seen else probes(model)[3])
         verdicts, engines = ask(form.path, threads)
         side = form.sides[0] or SIDE
-        image = numerics.to_batch(numerics.probe_image(side, form.sides[1] or SIDE, _channels(model)))
+        image = numerics.to_batch(numerics.probe_image(side, form.sides[1] or SIDE, image_shape(model)[0]))
         speed = timed(model, verdicts, threads, image)
         return Diagnosis(path, verdicts, speed, [*engines, *bad, *slow(model, speed), *lacks])
 
@@ -125,14 +126,9 @@ def _own(path: Path) -> onnx.ModelProto:
         return read_onnx(form.path)
 
 
-def _channels(model: onnx.ModelProto) -> int:
-    return model.graph.input[0].type.tensor_type.shape.dim[1].dim_value or 3
-
-
 def _cut(model: onnx.ModelProto, images: Sequence[Pixels]) -> list[NDArray[np.float32]]:
     """The middle of the first images, of a size the file takes; none where they are too small for it."""
-    dims = model.graph.input[0].type.tensor_type.shape.dim
-    height, width = (dim.dim_value or SIDE for dim in dims[2:])
+    height, width = (side or SIDE for side in image_shape(model)[1:])
     large = [image for image in images if image.shape[0] >= height and image.shape[1] >= width][:_IMAGES]
     places = [((image.shape[0] - height) // 2, (image.shape[1] - width) // 2) for image in large]
     return [

@@ -11,11 +11,11 @@ from rich.table import Column, Table
 
 from qdr import machine
 from qdr.doctor.finding import Finding
-from qdr.doctor.speed import is_quantized
 from qdr.errors import QdrError
 from qdr.export import numerics
 from qdr.export.file import read_onnx
 from qdr.export.foreign import own_form
+from qdr.export.graph import is_quantized
 from qdr.restore import pretrained
 from qdr.runtimes.verify import GATES, ORDER, Verdict, verify
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
 
 from qdr.doctor.finding import Finding
 from qdr.export import numerics
@@ -26,13 +25,10 @@ def overflow(model: onnx.ModelProto, image: Batch) -> list[Finding]:
         model: without Q/DQ, in FP32.
         image: [1, c, h, w] in [0, 1].
     """
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    graph = Graph(watched)
+    graph = Graph(model)
     inner = [name for node in graph.nodes for name in node.output[:1] if name and name not in graph.values]
-    known = {value.name for value in watched.graph.output}
-    watched.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in inner if name not in known)
-    values = numerics.exact_session(watched.SerializeToString()).run(inner, {model.graph.input[0].name: image})
+    watched = numerics.watching(model, inner).SerializeToString()
+    values = numerics.exact_session(watched).run(inner, {model.graph.input[0].name: image})
     made = dict(zip(inner, values, strict=True))
     beyond = []
     for node in graph.nodes:

@@ -15,8 +15,7 @@ from PIL import Image
 
 from qdr.doctor.finding import Finding
 from qdr.errors import QdrError
-from qdr.images import decode
-from qdr.images.pairs import images_in
+from qdr.images.pairs import images_in, read_image
 
 Pixels = NDArray[np.uint8]
 FEWEST, SMALLEST = 8, 64
@@ -36,8 +35,7 @@ def thin(folder: Path) -> tuple[list[Finding], list[Pixels]]:
     damaged, names, images = [], [], []
     for path in images_in(folder).values():
         try:
-            with decode.decoding(path, "an image", "replace it"):
-                images.append(decode.rgb(path))
+            images.append(read_image(path))
             names.append(path.name)
         except QdrError:
             damaged.append(path.name)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from qdr.doctor.finding import Finding
 from qdr.errors import QdrError
 from qdr.export import numerics
-from qdr.export.graph import Graph
+from qdr.export.graph import Graph, image_shape
 
 Batch = NDArray[np.float32]
 SHIFT = 3.0  # grey levels by which means may differ
@@ -66,8 +66,8 @@ def wrong(model: onnx.ModelProto, reference: onnx.ModelProto, about: str, images
 
 def probes(model: onnx.ModelProto) -> tuple[Batch, Batch, Batch, Batch]:
     """A grey ramp, black, white and the record's probe, [1, c, h, w], of a size the file takes."""
-    dims = model.graph.input[0].type.tensor_type.shape.dim
-    channels, height, width = dims[1].dim_value or 3, dims[2].dim_value or 64, dims[3].dim_value or 256
+    channels, *sides = image_shape(model)
+    height, width = sides[0] or 64, sides[1] or 256
     shape = (1, channels, height, width)
     ramp = np.broadcast_to(np.rint(np.linspace(0, 255, width)) / 255, shape).astype(np.float32)
     probe = numerics.to_batch(numerics.probe_image(height, width, channels))

@@ -33,11 +33,11 @@ from qdr import machine
 from qdr.doctor.finding import Finding
 from qdr.errors import QdrError
 from qdr.export import mixed
-from qdr.export.graph import QUANTIZE, Graph
+from qdr.export.graph import Graph, is_quantized
 from qdr.runtimes.census import of_openvino
 from qdr.runtimes.openvino import properties
 from qdr.runtimes.session import open_session
-from qdr.runtimes.verify import GATES, ORDER, Verdict
+from qdr.runtimes.verify import GATES, ORDER, Verdict, off_by
 
 Batch = NDArray[np.float32]
 Way = tuple[str, str]  # an engine and a precision
@@ -163,11 +163,6 @@ def slow(model: onnx.ModelProto, speed: Speed) -> list[Finding]:
     return found
 
 
-def is_quantized(model: onnx.ModelProto) -> bool:
-    """Whether a file has Q/DQ."""
-    return any(node.op_type == QUANTIZE for node in model.graph.node)
-
-
 def _floats(model: onnx.ModelProto, height: int, width: int) -> list[Finding]:
     """Layers whose products are not of integers, by their share of the multiply-accumulates."""
     work = mixed.products(model, height, width)
@@ -241,8 +236,7 @@ def _levels(found: Batch, expected: Batch | None) -> tuple[bool, float, float]:
     """Whether pixels agree with FP32's, and by how many grey levels they differ."""
     if expected is None or not np.isfinite(found).all():
         return False, 0.0, 0.0
-    off = np.abs(np.clip(found, 0, 1) - np.clip(expected, 0, 1)) * 255
-    mean, high = float(off.mean()), float(np.quantile(off, 0.999))
+    mean, high = off_by(np.clip(found, 0, 1), np.clip(expected, 0, 1))
     return mean <= GATES["bf16"][0] and high <= GATES["bf16"][1], round(mean, 4), round(high, 3)
 
 

@@ -104,14 +104,11 @@ def _refusal(graph: Graph, node: onnx.NodeProto) -> str:
 
 def _activation_scales(model: onnx.ModelProto, tensors: list[str], images: Sequence[Batch]) -> dict[str, np.float32]:
     """The scale of each tensor, from what it is on the images."""
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
     outside = {value.name for value in model.graph.input}
-    del watched.graph.output[:]
     inner = [name for name in tensors if name not in outside]
-    watched.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in inner)
     seen: dict[str, list[torch.Tensor]] = {name: [] for name in tensors}
-    session = numerics.exact_session(watched.SerializeToString(), optimized=True) if inner else None
+    watched = numerics.watching(model, inner).SerializeToString()
+    session = numerics.exact_session(watched, optimized=True) if inner else None
     rng = np.random.default_rng(0)
     for image in images:
         found: list[Any] = session.run(inner, {model.graph.input[0].name: image}) if session else []

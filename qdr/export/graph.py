@@ -56,6 +56,17 @@ class Graph:
         return self.values.get(node.input[position]) if position < len(node.input) else None
 
 
+def is_quantized(model: onnx.ModelProto) -> bool:
+    """Whether a file has Q/DQ."""
+    return any(node.op_type == QUANTIZE for node in model.graph.node)
+
+
+def image_shape(model: onnx.ModelProto) -> tuple[int, int | None, int | None]:
+    """Channels (3 where they are free), height and width (None where they are) of the image that a model takes."""
+    _, channels, height, width = (dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim)
+    return channels or 3, height or None, width or None
+
+
 def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
     """An integer attribute of a node."""
     return next((a.i for a in node.attribute if a.name == name), default)

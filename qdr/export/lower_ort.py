@@ -29,7 +29,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from qdr.export.graph import DEQUANTIZE, QUANTIZE, Array, Graph, attribute, integers
+from qdr.export.graph import DEQUANTIZE, QUANTIZE, Array, Graph, attribute, integers, is_quantized
 from qdr.export.mixed import drop_unread
 
 TOP = 127  # the largest code of the signed grid
@@ -45,7 +45,7 @@ def lower(model: onnx.ModelProto, saturating: bool = False) -> onnx.ModelProto:
     lowered = onnx.ModelProto()
     lowered.CopyFrom(model)
     graph = Graph(model)
-    if any(node.op_type == QUANTIZE for node in graph.nodes):
+    if is_quantized(model):
         made = _Lowering(graph, saturating)
         for node in graph.nodes:
             made.add(node)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from qdr.export import numerics
-from qdr.export.graph import DEQUANTIZE, QUANTIZE, Graph, Shapes, attribute, shapes
+from qdr.export.graph import DEQUANTIZE, QUANTIZE, Graph, Shapes, attribute, image_shape, shapes
 
 KINDS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 Weights = Mapping[str, NDArray[np.float32]]
@@ -54,15 +54,9 @@ def products(model: onnx.ModelProto, height: int, width: int) -> dict[str, int]:
 
 def _run_shapes(model: onnx.ModelProto, height: int, width: int, names: Collection[str]) -> Shapes:
     """The shapes of tensors, by running the model once."""
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
     made = [name for node in model.graph.node for name in node.output if name in names]
-    del watched.graph.output[:]
-    watched.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in made)
-    image = model.graph.input[0]
-    channels = image.type.tensor_type.shape.dim[1].dim_value or 3
-    given = {image.name: np.zeros((1, channels, height, width), np.float32)}
-    found = numerics.exact_session(watched.SerializeToString()).run(made, given)
+    given = {model.graph.input[0].name: np.zeros((1, image_shape(model)[0], height, width), np.float32)}
+    found = numerics.exact_session(numerics.watching(model, made).SerializeToString()).run(made, given)
     return {name: value.shape for name, value in zip(made, found, strict=True)}
 
 

@@ -24,6 +24,7 @@ import base64
 import hashlib
 import json
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import helper
 
 from qdr.errors import QdrError
 from qdr.export.graph import DEQUANTIZE, QUANTIZE, Graph
@@ -92,6 +94,15 @@ def exact_session(source: Path | bytes, threads: int = 1, optimized: bool = Fals
     except Exception as error:  # onnxruntime raises many kinds without a common base
         what, reason = given if isinstance(given, str) else "the model", str(error).strip().splitlines()[-1]
         raise QdrError(f"ONNX Runtime cannot load {what}: {reason}") from error
+
+
+def watching(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelProto:
+    """A copy whose outputs are the given tensors of the graph."""
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    del watched.graph.output[:]
+    watched.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in tensors)
+    return watched
 
 
 def to_batch(image: Image) -> Batch:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qdr.export.file import read_onnx
-from qdr.export.graph import QUANTIZE
+from qdr.export.graph import is_quantized
 from qdr.runtimes.verify import open_right
 
 Image = TypeVar("Image", Tensor, NDArray[np.float32])
@@ -32,8 +32,7 @@ class Engine:
 
     def __init__(self, path: str | Path, engine: str | None = None, threads: int = 2) -> None:
         path = Path(path)
-        quantized = any(node.op_type == QUANTIZE for node in read_onnx(path).graph.node)
-        self._session = open_right(path, "int8" if quantized else "fp32", threads, engine)
+        self._session = open_right(path, "int8" if is_quantized(read_onnx(path)) else "fp32", threads, engine)
 
     @property
     def name(self) -> str:

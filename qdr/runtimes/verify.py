@@ -211,14 +211,19 @@ def judge(session: Session, path: Path, precision: str) -> Verdict:
     batch = numerics.to_batch(record.probe if record else numerics.probe_image(height, width, channels or 3))
     found = numerics.to_pixels(checked.run(batch))
     record = record or numerics.compute(model, height, width)
-    levels = np.abs(found - record.result) * 255
-    mean, high = float(levels.mean()), float(np.quantile(levels, 0.999))
+    mean, high = off_by(found, record.result)
     magnified = max(1.0, _SPREADS * record.spread / GATES[precision][0])
     allowed_mean, allowed_high = (gate * magnified for gate in GATES[precision])
     overflows = precision == "int8" and not numerics.fits_16_bits(model) and saturates(session.name)
     right = mean <= allowed_mean and high <= allowed_high and not overflows
     milliseconds = round(_milliseconds(session, batch), 3)
     return Verdict(session.name, precision, right, round(mean, 4), round(high, 3), overflows, milliseconds)
+
+
+def off_by(found: Batch, expected: Batch) -> tuple[float, float]:
+    """Grey levels by which images in [0, 1] differ: on average and at the 99.9th percentile."""
+    levels = np.abs(found - expected) * 255
+    return float(levels.mean()), float(np.quantile(levels, 0.999))
 
 
 @lru_cache(maxsize=len(ORDER))

@@ -78,6 +78,7 @@ def _collect(_: argparse.Namespace) -> None:
 def _report(options: argparse.Namespace) -> None:
     from qdr.suite import config, paths
     from qdr.suite.report import figures, metrics, tables
+    from qdr.suite.report.results import Results
 
     if options.what == "verify":
         from qdr.suite.report.verify import verify
@@ -86,20 +87,20 @@ def _report(options: argparse.Namespace) -> None:
     if options.what == "texts":
         return _texts(options.profile)
     active = config.load(config.profile_path(options.profile) if options.profile else None)
-    results = paths.results(active.profile)
+    given = Results(active, paths.results(active.profile))
     if options.what in ("all", "tables"):
-        tables.write_quality(active, results, paths.tables(active.profile))
-        metrics.write_quality(results, results)
+        tables.write_quality(given, paths.tables(active.profile))
+        metrics.write_quality(given.folder, given.folder)
     if options.what in ("all", "figures"):
-        figures.write_quality(active, results, paths.figures(active.profile))
+        figures.write_quality(given, paths.figures(active.profile))
     if options.what in ("all", "speed"):
-        tables.write_speed(active, results, paths.tables(active.profile))
-        metrics.write_speed(results, results)
-        figures.write_speed(active, results, paths.figures(active.profile))
+        tables.write_speed(given, paths.tables(active.profile))
+        metrics.write_speed(given.folder, given.folder)
+        figures.write_speed(given, paths.figures(active.profile))
     if options.what in ("all", "site"):
         from qdr.suite.report.site import write_site
 
-        write_site(active, results, paths.site(active.profile))
+        write_site(given, paths.site(active.profile))
         print(f"open {paths.site(active.profile) / 'index.html'}")
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from qdr.rows import write_rows
 from qdr.suite import config
+from qdr.suite.report.results import Results
 from qdr.suite.report.site import write_site
 
 TASKS = ("lowlight", "derain")
@@ -79,7 +80,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(Path(__file__).resolve().parents[2])
         settings = config.load(config.profile_path("smoke"))
-        write_site(settings, make_results(folder / "results"), folder / "site")
+        write_site(Results(settings, make_results(folder / "results")), folder / "site")
     return folder / "site" / "index.html"
 
 

@@ -19,8 +19,8 @@ SPEED = {"roofline", "jetson-prediction"}
 @pytest.mark.slow
 def test_every_figure_twice_with_the_same_bytes(results: Path, settings: config.Config, tmp_path: Path) -> None:
     for folder in ("first", "second"):
-        figures.write_quality(settings, results, tmp_path / folder)
-        figures.write_speed(settings, results, tmp_path / folder)
+        figures.write_quality(Results(settings, results), tmp_path / folder)
+        figures.write_speed(Results(settings, results), tmp_path / folder)
     expected = {f"quality/{name}.{kind}" for name in QUALITY for kind in ("png", "pdf", "txt")}
     expected |= {f"speed/{name}.{kind}" for name in SPEED for kind in ("png", "pdf", "txt")}
     found = {path.relative_to(tmp_path / "first").as_posix() for path in (tmp_path / "first").rglob("*.*")}

@@ -49,7 +49,7 @@ def with_peers(results: Path) -> Path:
 
 
 def test_the_table_again(with_peers: Path, settings: config.Config, tmp_path: Path) -> None:
-    tables.write_speed(settings, with_peers, tmp_path / "paper")
+    tables.write_speed(Results(settings, with_peers), tmp_path / "paper")
     with (tmp_path / "paper" / "speed" / "peers.csv").open(newline="") as file:
         rows = {row["Network"]: row for row in csv.DictReader(file)}
     assert list(rows) == ["EFM", "EFM, QDR", "NAFNet", "DnCNN"]
@@ -70,7 +70,7 @@ def test_the_table_again(with_peers: Path, settings: config.Config, tmp_path: Pa
 
 
 def test_the_figure_twice_with_the_same_bytes(with_peers: Path, settings: config.Config, tmp_path: Path) -> None:
-    figures.write_speed(settings, with_peers, tmp_path / "first")
+    figures.write_speed(Results(settings, with_peers), tmp_path / "first")
     drawing = peers(Results(settings, with_peers))
     assert drawing is not None
     names = {text.get_text() for axis in drawing.figure.axes for text in [*axis.texts, *axis.get_yticklabels()]}
@@ -89,8 +89,8 @@ def test_a_network_without_its_cost_is_named(with_peers: Path, settings: config.
 
 def test_without_peers_there_is_neither(results: Path, settings: config.Config, tmp_path: Path) -> None:
     assert find_peers(settings, Quality(results / "quality.csv"), results / "latency.csv") is None
-    tables.write_speed(settings, results, tmp_path / "paper")
-    figures.write_speed(settings, results, tmp_path / "paper")
+    tables.write_speed(Results(settings, results), tmp_path / "paper")
+    figures.write_speed(Results(settings, results), tmp_path / "paper")
     assert not list((tmp_path / "paper").rglob("peers.*"))
 
 
@@ -99,8 +99,8 @@ def test_a_profile_without_few_bits_has_every_other_figure(
 ) -> None:
     rows = [row for row in read_rows(with_peers / "quality.csv") if row["bits"] != "W4A4"]
     write_rows(with_peers / "quality.csv", rows)
-    figures.write_quality(settings, with_peers, tmp_path / "few")
-    tables.write_quality(settings, with_peers, tmp_path / "few")
+    figures.write_quality(Results(settings, with_peers), tmp_path / "few")
+    tables.write_quality(Results(settings, with_peers), tmp_path / "few")
     names = {path.stem for path in (tmp_path / "few").rglob("*.png")}
     assert {"error-growth", "recovery", "gradients"} <= names
     main = (tmp_path / "few" / "quality" / "main.csv").read_text()

@@ -63,8 +63,8 @@ def test_it_is_one_file_that_needs_no_other(site: Path) -> None:
 
 
 def test_every_table_of_the_paper_is_on_the_page(site: Path, results: Path, settings: config.Config, tmp_path: Path) -> None:
-    tables.write_quality(settings, results, tmp_path / "paper")
-    tables.write_speed(settings, results, tmp_path / "paper")
+    tables.write_quality(Results(settings, results), tmp_path / "paper")
+    tables.write_speed(Results(settings, results), tmp_path / "paper")
     files = {path.stem: path for path in (tmp_path / "paper").glob("*/*.csv")}
     filled = {name for name, path in files.items() if len(path.read_text().splitlines()) > 1}
     page = Page(site)
@@ -81,7 +81,7 @@ def test_what_is_missing_is_named_and_nothing_is_empty(results: Path, settings: 
         (results / name).unlink()
     for name in ("samples", "gates"):
         shutil.rmtree(results / name)
-    write_site(settings, results, tmp_path / "poor")
+    write_site(Results(settings, results), tmp_path / "poor")
     page = Page(tmp_path / "poor" / "index.html")
     assert "Layers by precision (census.csv)" in page.source.partition("Not in these results")[2]
     assert "no detector in this profile" in page.source
@@ -94,7 +94,7 @@ def test_what_a_file_says_stays_text(results: Path, settings: config.Config, tmp
         rows = read_rows(results / name)
         write_rows(results / name, [row | {column: row[column] + HOSTILE} for row in rows])
     write_json(results / "latency.json", {"cpu": HOSTILE, "git_revision": HOSTILE, "versions": {"torch": HOSTILE}})
-    write_site(settings, results, tmp_path / "site")
+    write_site(Results(settings, results), tmp_path / "site")
     page = Page(tmp_path / "site" / "index.html")
     assert "alert" in page.source
     assert not [tag for tag, attributes in page.tags if "onerror" in attributes or attributes.get("src") == "x"]

@@ -11,13 +11,14 @@ import pytest
 from qdr.suite import config
 from qdr.suite.bench.roofline import MODES
 from qdr.suite.report import tables
+from qdr.suite.report.results import Results
 from qdr.suite.report.tables.table import RULE, Bold, Note, Table
 
 
 @pytest.fixture
 def written(results: Path, settings: config.Config, tmp_path: Path) -> Path:
-    tables.write_quality(settings, results, tmp_path / "paper")
-    tables.write_speed(settings, results, tmp_path / "paper")
+    tables.write_quality(Results(settings, results), tmp_path / "paper")
+    tables.write_speed(Results(settings, results), tmp_path / "paper")
     return tmp_path / "paper"
 
 
@@ -111,7 +112,7 @@ def test_the_share_of_the_peak_is_of_all_convolutions_together(written: Path) ->
 
 
 def test_the_same_rows_give_the_same_bytes(written: Path, results: Path, settings: config.Config, tmp_path: Path) -> None:
-    tables.write_quality(settings, results, tmp_path / "again")
+    tables.write_quality(Results(settings, results), tmp_path / "again")
     for path in (written / "quality").iterdir():
         assert path.read_bytes() == (tmp_path / "again" / "quality" / path.name).read_bytes()
 

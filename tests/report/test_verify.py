@@ -13,6 +13,7 @@ import pytest
 from qdr.cli import main
 from qdr.suite import config
 from qdr.suite.report import figures, metrics, tables, texts, verify
+from qdr.suite.report.results import Results
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = ("smoke/quality/summary", "smoke/speed/latency")
@@ -43,8 +44,8 @@ def paper(settings: config.Config, results: Path, project: Path) -> Path:
     results = project / "results" / "smoke"
     versions = {name: version(name) for name in verify.DRAWN_WITH}
     (results / "provenance.json").write_text(json.dumps({"versions": versions}))
-    tables.write_quality(settings, results, project / "paper_tables" / "smoke")
-    tables.write_speed(settings, results, project / "paper_tables" / "smoke")
+    tables.write_quality(Results(settings, results), project / "paper_tables" / "smoke")
+    tables.write_speed(Results(settings, results), project / "paper_tables" / "smoke")
     metrics.write_quality(results, results)
     metrics.write_speed(results, results)
     shown = {name: (project / "paper_tables" / f"{name}.md").read_text() for name in SHOWN}
@@ -57,13 +58,13 @@ def paper(settings: config.Config, results: Path, project: Path) -> Path:
 def drawn(paper: Path, settings: config.Config, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same with figures, which here are copies of the rows (real ones take seconds: the slow test above)."""
 
-    def draw(config: config.Config, results: Path, output: Path) -> None:
+    def draw(results: Results, output: Path) -> None:
         (output / "quality").mkdir(parents=True, exist_ok=True)
-        shutil.copy(results / "quality.csv", output / "quality" / "recovery.png")
+        shutil.copy(results.folder / "quality.csv", output / "quality" / "recovery.png")
 
     monkeypatch.setattr(figures, "write_quality", draw)
     monkeypatch.setattr(figures, "write_speed", draw)
-    figures.write_quality(settings, paper / "results" / "smoke", paper / "figures" / "smoke")
+    figures.write_quality(Results(settings, paper / "results" / "smoke"), paper / "figures" / "smoke")
     return paper
 
 

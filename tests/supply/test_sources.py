@@ -39,11 +39,10 @@ OPENERS = {
     "csv.DictReader": set(),
     "pandas.read_csv": set(),
     "torch.load": {
-        "qdr/suite/train/checkpoint.py",
+        "qdr/state.py",
         "qdr/metrics/perceptual.py",
         "qdr/convert/network.py",
         "qdr/convert/program.py",
-        "qdr/convert/progress.py",
     },
     "torch.export.load": {"qdr/convert/program.py"},
     "safetensors.safe_open": {"qdr/models/pretrained.py"},

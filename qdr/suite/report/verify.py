@@ -22,6 +22,7 @@ from qdr.errors import QdrError, check_choice
 from qdr.rows import read_json
 from qdr.suite import config, paths
 from qdr.suite.report import figures, metrics, tables, texts
+from qdr.suite.report.results import Results
 
 DRAWN_WITH = ("matplotlib", "numpy", "pandas", "scipy")
 PICTURES = (".png", ".pdf")
@@ -69,22 +70,22 @@ def measured(profile: str) -> bool:
 
 def stale_tables(profile: str) -> list[str]:
     """A line per stale file in paper_tables/<profile>."""
-    results = paths.results(profile)
+    results = Results(config.load(config.profile_path(profile)), paths.results(profile))
     with tempfile.TemporaryDirectory() as folder:
-        settings = config.load(config.profile_path(profile))
-        tables.write_quality(settings, results, Path(folder))
-        tables.write_speed(settings, results, Path(folder))
+        tables.write_quality(results, Path(folder))
+        tables.write_speed(results, Path(folder))
         return list(_compare(Path(folder), paths.tables(profile), profile, "tables"))
 
 
 def stale_figures(profile: str) -> list[str]:
     """A line per stale file in figures/<profile>."""
-    settings, results = config.load(config.profile_path(profile)), paths.results(profile)
+    settings = config.load(config.profile_path(profile))
+    results = Results(settings, paths.results(profile))
     with tempfile.TemporaryDirectory() as folder:
         if measured(profile):
-            figures.write_quality(settings, results, Path(folder))
-            figures.write_speed(settings, results, Path(folder))
-        if (results / "steps.csv").is_file():
+            figures.write_quality(results, Path(folder))
+            figures.write_speed(results, Path(folder))
+        if results.has("steps.csv"):
             figures.write_plan(settings, Path(folder))
         return list(_compare(Path(folder), paths.figures(profile), profile, "figures"))
 

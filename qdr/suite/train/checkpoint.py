@@ -5,7 +5,7 @@ A finished run is a folder, written at once: `model.safetensors`, `metrics.jsonl
 steps outside the folder, because DVC deletes a stage's outputs before it starts the stage again; the next start takes it
 up and gives the same bits as an uninterrupted run.
 
-A state is one file: the sha256 of what follows, then weights, scales, optimizer, balancer, metrics so far, step and random
+A state is one file (`qdr.state`): weights, scales, optimizer, balancer, metrics so far, step and random
 generators as torch saves them, read with `weights_only=True`. The one before is kept: where the newest is damaged or was
 not yet in place, the run goes on from there, and says so. The order of the data and the learning rate are functions of the
 step.
@@ -13,7 +13,6 @@ step.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -22,7 +21,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, TextIO
 
 import torch
@@ -31,12 +29,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from qdr import ranks
+from qdr import ranks, state as states
 from qdr.errors import QdrError
 from qdr.files import replacing
 
 Metrics = list[dict[str, Any]]
-_DIGEST = hashlib.sha256().digest_size
 
 
 def save_run(folder: Path, model: nn.Module, metrics: Metrics, about: dict[str, Any]) -> None:
@@ -79,12 +76,10 @@ class Progress:
     def save(self, step: int, metrics: Metrics, *stateful: Any) -> None:
         """Save after `step` finished steps. Killed at any moment, this leaves a whole state."""
         state = {"fingerprint": self.fingerprint, "step": step, "metrics": metrics, "random": _random_state()}
-        content = io.BytesIO()
-        torch.save(state | {"states": [part.state_dict() for part in stateful]}, content)
+        state |= {"states": [part.state_dict() for part in stateful]}
         with replacing(self.path) as temporary:
             with temporary.open("wb") as file:
-                file.write(hashlib.sha256(content.getbuffer()).digest())
-                file.write(content.getbuffer())
+                states.write(file, state)
                 file.flush()
                 os.fsync(file.fileno())
             if self.path.is_file():
@@ -151,13 +146,13 @@ def read_state(path: Path) -> dict[str, Any] | None:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
-    if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
-        print(f"qdr: {path} is damaged; going on from the state before it", file=sys.stderr)
-        return None
     try:
-        state: dict[str, Any] = torch.load(io.BytesIO(content[_DIGEST:]), weights_only=True, map_location="cpu")
+        state = states.read(content)
+        if state is None:
+            print(f"qdr: {path} is damaged; going on from the state before it", file=sys.stderr)
+            return None
         known = {name: state[name] for name in ("fingerprint", "step", "metrics", "random", "states")}
-    except (UnpicklingError, RuntimeError, ValueError, TypeError, LookupError, EOFError) as error:
+    except states.UNREADABLE as error:
         raise QdrError(f"{path} is not a saved state ({type(error).__name__}): delete it") from error
     return known
 

@@ -43,17 +43,26 @@ def first_line(draw: Draw) -> str:
     return (function.__doc__ or "").strip().splitlines()[0].removesuffix(".")
 
 
-def write_quality(config: Config, results: Path, output: Path) -> None:
+def drawn(name: str, results: Results) -> Drawing | None:
+    """A figure by its name, drawn once for paper and page; None where the results do not have what it shows."""
+    if name not in results.drawings:
+        use_style()
+        results.drawings[name] = {**QUALITY, **SPEED}[name](results)
+    drawing: Drawing | None = results.drawings[name]
+    return drawing
+
+
+def write_quality(results: Results, output: Path) -> None:
     """Draw every figure that no timing enters; those of pictures only where the pictures are at hand.
 
     Photographs of public test sets may not be passed on: git ignores their samples and the figures that show them.
     """
-    _write(QUALITY, Results(config, results), output / "quality")
+    _write(QUALITY, results, output / "quality")
 
 
-def write_speed(config: Config, results: Path, output: Path) -> None:
+def write_speed(results: Results, output: Path) -> None:
     """Draw the figures of measured and of predicted speed."""
-    _write(SPEED, Results(config, results), output / "speed")
+    _write(SPEED, results, output / "speed")
 
 
 def write_plan(config: Config, output: Path | None = None) -> None:
@@ -65,8 +74,7 @@ def write_plan(config: Config, output: Path | None = None) -> None:
 
 
 def _write(figures: dict[str, Draw], results: Results, folder: Path) -> None:
-    use_style()
-    for name, draw in figures.items():
-        drawing = draw(results)
+    for name in figures:
+        drawing = drawn(name, results)
         if drawing is not None:
             save(drawing, folder, name)

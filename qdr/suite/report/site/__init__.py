@@ -18,14 +18,13 @@ from qdr.images.pairs import read_image
 from qdr.metrics.protocol import PROTOCOL, protocol
 from qdr.metrics.psnr import psnr
 from qdr.rows import read_json
-from qdr.suite.config import Config
-from qdr.suite.report.figures import QUALITY, SPEED
+from qdr.suite.report.figures import drawn
 from qdr.suite.report.figures.pictures import photographs, picture_label
 from qdr.suite.report.quality import PHOTOS, TASK_LABELS
 from qdr.suite.report.results import Results, set_name
 from qdr.suite.report.site.claims import claims
 from qdr.suite.report.site.page import SECTIONS
-from qdr.suite.report.style import data_uri, embedded, use_style
+from qdr.suite.report.style import data_uri, embedded
 from qdr.suite.report.tables.table import Bold, Table
 
 ASSETS = Path(__file__).parent / "assets"
@@ -56,14 +55,13 @@ class Shot:
     size: tuple[int, int]
 
 
-def write_site(config: Config, results: Path, output: Path) -> None:
+def write_site(given: Results, output: Path) -> None:
     """Write the page of a profile, <output>/index.html; the folder is replaced as a whole.
 
     Raises:
         QdrError: where a file of results/ does not fit its schema.
     """
-    given, absent = Results(config, results), []
-    use_style()
+    absent: list[str] = []
     sections = []
     for section in SECTIONS:
         figures = [figure for name in section.figures if (figure := _figure(name, given))]
@@ -77,7 +75,7 @@ def write_site(config: Config, results: Path, output: Path) -> None:
         _environment()
         .get_template("page.html")
         .render(
-            profile=config.profile,
+            profile=given.config.profile,
             paper=PAPER,
             claims=claims(given),
             headline=_figure("recovery", given),
@@ -85,7 +83,7 @@ def write_site(config: Config, results: Path, output: Path) -> None:
             free=all(set(given.quality.real(shot.task)) <= {PHOTOS} for shot in shots),
             sections=sections,
             absent=absent,
-            records=[(title, _record(results / name)) for title, name in RECORDS.items() if (results / name).is_file()],
+            records=[(title, _record(given.folder / name)) for title, name in RECORDS.items() if given.has(name)],
             style=(ASSETS / "site.css").read_text(encoding="utf-8"),
             script=(ASSETS / "site.js").read_text(encoding="utf-8"),
         )
@@ -97,7 +95,7 @@ def write_site(config: Config, results: Path, output: Path) -> None:
 
 def _figure(name: str, given: Results) -> Picture | None:
     """A figure as figures/ has it, or None where results lack what it shows."""
-    drawing = {**QUALITY, **SPEED}[name](given)
+    drawing = drawn(name, given)
     if drawing is None:
         return None
     width = round(REM_PER_INCH * drawing.figure.get_figwidth(), 1)

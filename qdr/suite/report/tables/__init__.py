@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qdr.files import replacing
-from qdr.suite.config import Config
 from qdr.suite.report import figures
 from qdr.suite.report.results import Results
 from qdr.suite.report.tables.census import census_table
@@ -114,9 +113,9 @@ def make(name: str, results: Results) -> Table | None:
     return table if table and table.rows else None
 
 
-def write_quality(config: Config, results: Path, output: Path) -> None:
+def write_quality(results: Results, output: Path) -> None:
     """Write every table that no timing enters, and INDEX.md."""
-    _write("quality", config, results, output)
+    _write("quality", results, output)
     verbs = {"quality": "tables", "speed": "speed"}
     lines = [f"| {name} | {rows} | `qdr report {verbs[name.split('/')[0]]}` |" for name, (rows, _) in TABLES.items()]
     drawn = [(f"quality/{name}", "figures", draw) for name, draw in figures.QUALITY.items()]
@@ -126,13 +125,12 @@ def write_quality(config: Config, results: Path, output: Path) -> None:
         temporary.write_text(INDEX.format(tables="\n".join(lines), figures="\n".join(shows)), encoding="utf-8")
 
 
-def write_speed(config: Config, results: Path, output: Path) -> None:
+def write_speed(results: Results, output: Path) -> None:
     """Write the tables of latency, layers and the machine's limit, what a Jetson measured, and what is predicted for it."""
-    _write("speed", config, results, output)
+    _write("speed", results, output)
 
 
-def _write(folder: str, config: Config, results: Path, output: Path) -> None:
-    given = Results(config, results)
-    made = [make(name, given) for name in TABLES if name.startswith(f"{folder}/")]
+def _write(folder: str, results: Results, output: Path) -> None:
+    made = [make(name, results) for name in TABLES if name.startswith(f"{folder}/")]
     for table in filter(None, made):  # all are made before one is written: results that one of them refuses change none
-        table.write(output / folder, config.profile)
+        table.write(output / folder, results.config.profile)
