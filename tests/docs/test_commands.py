@@ -86,10 +86,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"no git history here: {done.stderr.strip()}")
     subprocess.run(["git", "update-ref", "refs/remotes/origin/main", "HEAD"], cwd=folder, check=True)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
-    (folder / "photos").mkdir()
-    for name in ("rainy.jpg", "rainy.png", "photos/a.png", "small.png"):
+    for name in ("photos", "frames"):
+        (folder / name).mkdir()
+    for name in ("rainy.jpg", "rainy.png", "photos/a.png", "frames/a.png", "small.png"):
         image.save(folder / name)
-    for name in ("student.onnx", "theirs.onnx"):
+    for name in ("student.onnx", "theirs.onnx", "net-int8.onnx"):
         shutil.copy(folder / "qdr/weights/derain-W8A8.onnx", folder / name)
     return folder
 
