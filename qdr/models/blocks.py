@@ -71,6 +71,30 @@ class Up(nn.Module):
         return self.point2(F.relu(up + skip))  # type: ignore[no-any-return]
 
 
+class GlobalContext(nn.Module):
+    """`relu(x + conv2(relu(conv1(mean of x))))`: what the whole image is like, added at every place.
+
+    [n, c, h, w] -> [n, c, h, w]; `x` is quantized, and so is the result. The receptive field of a small network is a tenth of
+    a photograph; exposure, airlight and noise level are those of all of it. (Global average pooling as in Hu et al., CVPR 2018,
+    arXiv 1709.01507, added to the features instead of scaling them: engines fuse additions, and hold eight bits of the sum.)
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.point_mean = QuantPoint()
+        self.conv1 = nn.Conv2d(channels, channels, 1)
+        self.point1 = QuantPoint()
+        self.conv2 = nn.Conv2d(channels, channels, 1)
+        self.point2 = QuantPoint()
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = self.point_mean(x.mean(dim=(2, 3), keepdim=True))
+        y = self.point1(F.relu(self.conv1(mean)))
+        return self.point2(F.relu(x + self.conv2(y)))  # type: ignore[no-any-return]
+
+
 def stride(model: nn.Module) -> int:
     """What height and width must be a multiple of."""
     return int(model.stride)  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qdr.models.blocks import Down, QuantPoint, ResidualBlock, Up
+from qdr.models.blocks import Down, GlobalContext, QuantPoint, ResidualBlock, Up
 from qdr.models.ldg import DegradationGate, ScalingGate
 
 Gating = Literal["every", "last", "scaling", "none"]
@@ -40,6 +40,7 @@ class EFM(nn.Module):
             "none" (the ablation -LDG).
         stem: how many times the stem lowers the resolution.
         shuffle: up-sample by pixel shuffle instead of nearest neighbour.
+        context: add what the whole image is like (`GlobalContext`) in front of the bottleneck's blocks.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class EFM(nn.Module):
         gating: Gating = "every",
         stem: int = 2,
         shuffle: bool = False,
+        context: bool = False,
     ) -> None:
         super().__init__()
         self.reduction = stem
@@ -62,6 +64,7 @@ class EFM(nn.Module):
         self.encoder = nn.ModuleList(_blocks(channels[i], blocks[i]) for i in levels)
         self.gates = nn.ModuleList(gate(channels[i + 1]) if i in gated else nn.Identity() for i in levels)
         self.downs = nn.ModuleList(Down(channels[i], channels[i + 1]) for i in levels)
+        self.context = GlobalContext(channels[-1]) if context else nn.Identity()
         self.bottleneck = _blocks(channels[-1], blocks[-1])
         self.ups = nn.ModuleList(Up(channels[i + 1], channels[i], shuffle) for i in levels)
         self.decoder = nn.ModuleList(_blocks(channels[i], blocks[i]) for i in levels)
@@ -88,7 +91,7 @@ class EFM(nn.Module):
         for encode, gate, down in zip(self.encoder, self.gates, self.downs, strict=True):
             skips.append(encode(x))
             x = gate(down(skips[-1]))
-        x = self.bottleneck(x)
+        x = self.bottleneck(self.context(x))
         for up, decode, skip in reversed(list(zip(self.ups, self.decoder, skips, strict=True))):
             x = decode(up(x, skip))
         return image + F.pixel_shuffle(self.head(x), self.reduction)

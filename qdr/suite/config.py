@@ -71,13 +71,14 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The Edge-Friendly Model: channels per level (level 0 at half resolution), residual blocks per level, and where gates
-    stand ("every" level, the "last" alone, in "scaling" form, or "none").
+    """The Edge-Friendly Model: channels per level (level 0 at half resolution), residual blocks per level, where gates
+    stand ("every" level, the "last" alone, in "scaling" form, or "none"), and whether the bottleneck sees the whole image's mean.
     """
 
     channels: list[int]
     blocks: list[int]
     gating: str = "every"
+    context: bool = False
 
 
 @dataclass(frozen=True)

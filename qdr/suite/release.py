@@ -143,7 +143,7 @@ def measured(path: Path, run: Run) -> list[Score]:
     columns = ("task", "split", "protocol", "images", "metric", "method", "bits", "seed", "value")
     ours = {"task": run.task, "protocol": PROTOCOL, "images": run.images}
     rows = [r for r in read_rows(path, *columns) if ours.items() <= r.items()]
-    fp32 = teacher(run.task, run.recipe.start)
+    fp32 = run.start
 
     def mean(split: str, metric: str, method: str, bits: str, seed: int) -> tuple[float, int]:
         wanted = {"split": split, "metric": metric, "method": method, "bits": bits, "seed": str(seed)}

@@ -20,8 +20,8 @@ from qdr.suite.config import ModelConfig
 
 WIDER = 32  # channels that efm-wide has more at every level
 NETWORKS: dict[str, Callable[[ModelConfig], nn.Module]] = {
-    "efm": lambda c: EFM(c.channels, c.blocks, cast(Gating, c.gating)),
-    "efm-no-ldg": lambda c: EFM(c.channels, c.blocks, "none"),  # without Learnable Degradation Gating
+    "efm": lambda c: EFM(c.channels, c.blocks, cast(Gating, c.gating), context=c.context),
+    "efm-no-ldg": lambda c: EFM(c.channels, c.blocks, "none", context=c.context),  # without Learnable Degradation Gating
     "efm-wide": lambda c: EFM([channels + WIDER for channels in c.channels], c.blocks),  # a teacher
     # presets beside `efm`, which is `base`, and what else was tried for it
     "efm-nano": lambda _: EFM([32, 32, 64], [1, 1, 1]),

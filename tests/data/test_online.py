@@ -15,7 +15,7 @@ from qdr.errors import QdrError
 from qdr.suite.data.degrade import batched
 from qdr.suite.data.degrade.batched import BATCHED, CLEAN, jpeg, streaks
 from qdr.suite.data.loader import PairSet
-from qdr.suite.data.online import OnlineSet
+from qdr.suite.data.online import PAIRS, OnlineSet
 
 CPU = torch.device("cpu")
 
@@ -131,6 +131,13 @@ def test_crops_are_pieces_of_the_images(split: PairSet) -> None:
             for flips in ((), (2,), (3,), (2, 3)):
                 pieces |= {piece.numpy().tobytes() for piece in turned.flip(flips).contiguous()}
     assert all((crop * 255).round().byte().numpy().tobytes() in pieces for crop in clean)
+
+
+def test_pairs_are_cut_alike(split: PairSet) -> None:
+    darker = [image // 2 for image in split.targets]
+    pairs = PairSet(split.folder, split.names, darker, split.targets)
+    for degraded, clean in OnlineSet(pairs, PAIRS, CPU).batches(3, 8, 16, seed=2):
+        assert torch.equal((degraded * 255).round().byte(), (clean * 255).round().byte() // 2)
 
 
 def test_too_small_images_are_refused(split: PairSet) -> None:

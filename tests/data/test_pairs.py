@@ -76,10 +76,24 @@ def test_input_and_target_are_cut_alike(pairs: Path) -> None:
         assert torch.equal(degraded, target)
 
 
+def test_a_smaller_draw_is_part_of_a_larger_and_seeds_draw_others(pairs: Path) -> None:
+    data = PairSet.load("derain", "train")
+    for seed in range(5):
+        draws = [data.draw(count, seed) for count in (1, 2, 6)]
+        names = [set(draw.names) for draw in draws]
+        assert [len(drawn) for drawn in names] == [1, 2, 6]
+        assert names[0] < names[1] < names[2]
+        for draw in draws:
+            places = [data.names.index(name) for name in draw.names]
+            assert places == sorted(places)
+            assert all(draw.inputs[i] is data.inputs[place] for i, place in enumerate(places))
+            assert all(draw.targets[i] is data.targets[place] for i, place in enumerate(places))
+    assert len({data.draw(1, seed).names[0] for seed in range(20)}) > 2
+
+
 def test_limits(pairs: Path) -> None:
-    assert PairSet.load("derain", "train", 2).names == ["im0", "im1"]
     with pytest.raises(QdrError, match="holds 6 pairs, 99 are asked for"):
-        PairSet.load("derain", "train", 99)
+        PairSet.load("derain", "train").draw(99, 0)
     with pytest.raises(QdrError, match="smaller than the patch"):
         next(PairSet.load("derain", "train").batches(1, 1, 128, 0))
 

@@ -37,6 +37,13 @@ def test_plan_names_each_run_once_and_teachers_first(settings: config.Config) ->
             assert runs.index(teacher("derain", run.recipe.teacher)) < runs.index(run)
 
 
+def test_seeds_from_ten_on_start_from_another_teacher(settings: config.Config) -> None:
+    block = config.BlockConfig(["derain"], ["qat"], ["W4A4"], ["all"], [0, 9, 10, 21])
+    runs = plan(dataclasses.replace(settings, blocks={"students": block}), "derain")
+    assert runs[:3] == [teacher("derain", "fp32", seed) for seed in range(3)]
+    assert [run.start.seed for run in runs[3:]] == [0, 0, 1, 2]
+
+
 def test_interrupted_run_gives_the_same_bits(settings: config.Config, pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = dataclasses.replace(
         settings,

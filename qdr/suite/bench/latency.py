@@ -35,7 +35,7 @@ from qdr.suite.bench.images import photograph
 from qdr.suite.bench.process import ask
 from qdr.suite.config import BenchConfig, Config
 from qdr.suite.export.engines import engine_file
-from qdr.suite.train.plan import Run, plan, teacher
+from qdr.suite.train.plan import Run, plan
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def cases(config: Config) -> list[Case]:
     planned = [run for run in plan(config, task) if run.bits == "W8A8" and run.images == "all"]
     for model in config.bench.models:
         run = next(run for run in planned if run.recipe.model == model)  # every method of a network runs the same graph
-        fp32, int8 = str(engine_file(teacher(task, run.recipe.start))), str(engine_file(run))
+        fp32, int8 = str(engine_file(run.start)), str(engine_file(run))
         listed += [Case(model, precision, "openvino", path) for precision, path in _precisions(fp32, int8, bf16=True)]
     return listed
 

@@ -42,13 +42,10 @@ class PairSet:
     targets: list[NDArray[np.uint8]]
 
     @classmethod
-    def load(cls, task: str, split: str, limit: int | None = None) -> PairSet:
-        """Read a prepared split, or its first `limit` pairs in the order of their names."""
+    def load(cls, task: str, split: str) -> PairSet:
+        """Read a prepared split."""
         folder = paths.prepared(task, split)
         found = match(folder)
-        if limit is not None and limit > len(found):
-            raise QdrError(f"{folder} holds {len(found)} pairs, {limit} are asked for: lower `images`")
-        found = found[:limit]
         pairs = [read_pair(*entry) for entry in found]
         return cls(folder, [name for name, _, _ in found], [pair[0] for pair in pairs], [pair[1] for pair in pairs])
 
@@ -58,6 +55,18 @@ class PairSet:
         degraded, clean = with_targets(images, targets)
         pairs = [read_pair(name, path, clean[name]) for name, path in degraded.items()]
         return cls(images, list(degraded), [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+
+    def draw(self, count: int, seed: int) -> PairSet:
+        """`count` pairs drawn at random, in the order of their names; those of a smaller draw are among a larger's.
+
+        Raises:
+            QdrError: when there are fewer.
+        """
+        if count > len(self.names):
+            raise QdrError(f"{self.folder} holds {len(self.names)} pairs, {count} are asked for: lower `images`")
+        drawn = sorted(int(i) for i in np.random.default_rng(seed).permutation(len(self.names))[:count])
+        names, inputs, targets = ([side[i] for i in drawn] for side in (self.names, self.inputs, self.targets))
+        return PairSet(self.folder, names, inputs, targets)
 
     def digest(self) -> str:
         """Checksum of all pixels: what a run was trained on."""

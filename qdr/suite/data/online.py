@@ -1,7 +1,8 @@
-"""Training batches whose degradations are drawn anew for every step, on the device that trains.
+"""Training batches made on the device that trains, their degradations drawn anew for every step.
 
-A fixed copy of a degraded image is memorized in a long training. Here the clean images of a prepared split lie on the device
+A fixed copy of a degraded image is memorized in a long training. Here the images of a prepared split lie on the device
 as bytes; a batch is one gather of random crops, mirrored and turned, which `qdr.suite.data.degrade.batched` then degrades.
+Real pairs (`PAIRS`) are cut as they are.
 Batch k depends on (seed, k), the batch's size and the kind of device.
 """
 
@@ -18,20 +19,25 @@ from qdr.suite.data.degrade.batched import BATCHED
 from qdr.suite.data.loader import PairSet
 
 
+PAIRS = "pairs"
+
+
 class OnlineSet:
-    """The clean images and truth maps of a split, on a device.
+    """The images of a split on a device: clean ones with their truth maps, or pairs.
 
     Args:
-        pairs: the prepared split; its degraded inputs are not used.
-        kind: a degradation of `qdr.suite.data.degrade.batched`.
+        pairs: the prepared split.
+        kind: a degradation of `qdr.suite.data.degrade.batched`, or `PAIRS`, which takes the degraded inputs as they are.
         device: where the images lie and the batches are made.
     """
 
     def __init__(self, pairs: PairSet, kind: str, device: torch.device) -> None:
-        check_choice("degradation of batches", kind, BATCHED)
+        check_choice("degradation of batches", kind, [*BATCHED, PAIRS])
         self.pairs, self.kind, self.device = pairs, kind, device
-        stacked = [np.dstack([t, pairs.truth(name)]) for name, t in zip(pairs.names, pairs.targets, strict=True)]
-        self._pixels = torch.from_numpy(np.concatenate([image.reshape(-1, 4) for image in stacked])).to(device)
+        beside = pairs.inputs if kind == PAIRS else [pairs.truth(name) for name in pairs.names]
+        stacked = [np.dstack(sides) for sides in zip(pairs.targets, beside, strict=True)]
+        flat = np.concatenate([image.reshape(-1, image.shape[2]) for image in stacked])
+        self._pixels = torch.from_numpy(flat).to(device)
         self._sizes = torch.tensor([image.shape[:2] for image in stacked])
         self._starts = torch.tensor([0, *(image.shape[0] * image.shape[1] for image in stacked)]).cumsum(0)
 
@@ -54,8 +60,8 @@ class OnlineSet:
             rng = torch.Generator(self.device).manual_seed(int(np.random.SeedSequence((seed, step)).generate_state(1)[0]))
             places = self._places(np.random.default_rng((seed, step)), batch, patch)
             crops = self._pixels[places].permute(0, 3, 1, 2).float().div(255)
-            clean, truth = crops[:, :3].contiguous(), crops[:, 3:]
-            degraded = BATCHED[self.kind](rng, clean, truth)
+            clean, beside = crops[:, :3].contiguous(), crops[:, 3:]
+            degraded = beside if self.kind == PAIRS else BATCHED[self.kind](rng, clean, beside)
             taken = slice(*share) if share else slice(None)
             yield degraded[taken], clean[taken]
 

@@ -22,7 +22,7 @@ from qdr.suite.config import Config
 from qdr.suite.data.loader import PairSet
 from qdr.suite.evaluate.restore import test_sets
 from qdr.suite.methods import NONE
-from qdr.suite.train.plan import Run, plan, teacher
+from qdr.suite.train.plan import Run, plan
 from qdr.suite.train.run import load_model
 
 IMAGES = 4
@@ -38,7 +38,7 @@ def features(config: Config, task: str) -> None:
 
 
 def _rows(config: Config, run: Run, split: str, pairs: PairSet) -> Iterator[dict[str, Any]]:
-    model, reference = load_model(config, run), load_model(config, teacher(run.task, run.recipe.start))
+    model, reference = load_model(config, run), load_model(config, run.start)
     about = {"profile": config.profile, "task": run.task, "split": split}
     how = {"method": run.method, "bits": run.bits, "images": run.images, "seed": run.seed}
     for name, image in list(zip(pairs.names, pairs.inputs, strict=True))[:IMAGES]:

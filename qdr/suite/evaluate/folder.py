@@ -30,7 +30,7 @@ from qdr.suite.data.loader import PairSet
 from qdr.suite.export.engines import ENGINE_BITS
 from qdr.suite.train.checkpoint import Progress
 from qdr.suite.train.display import Display
-from qdr.suite.train.plan import Run, teacher
+from qdr.suite.train.plan import Run
 from qdr.suite.train.run import describe_run, load_model, train_model
 
 
@@ -60,9 +60,9 @@ def quantize(config: Config, run: Run, images: Path, targets: Path | None, outpu
     data = PairSet.read(images, targets)
     seed = derive(config.tune.seed, run.seed, "train")
     seed_everything(seed)
-    start = teacher(run.task, recipe.start)
+    start = run.start
     model = load_model(config, start)
-    guide = load_model(config, teacher(run.task, recipe.teacher)) if recipe.places else None
+    guide = load_model(config, run.guide) if recipe.places else None
     about = describe_run(config, run) | {"data": data.digest()}
     fingerprint = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     progress = Progress(paths.unfinished(fingerprint), fingerprint)

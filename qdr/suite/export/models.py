@@ -23,7 +23,7 @@ from qdr.suite.export.engines import engine_file, exported
 from qdr.suite.export.published import quantize_file
 from qdr.suite.methods import NONE
 from qdr.suite.processes import side_by_side
-from qdr.suite.train.plan import Run, teacher
+from qdr.suite.train.plan import Run
 from qdr.suite.train.run import calibration_images, load_model
 
 
@@ -55,7 +55,7 @@ def export_task(config: Config, task: str, exporter: Exporter) -> None:
                 model = load_model(config, run)
                 exporter.write(model, path, _architecture(run), stride(model))
             else:
-                source = folder / engine_file(teacher(task, run.recipe.start)).name
+                source = folder / engine_file(run.start).name
                 quantize_file(run.recipe.tool, source, path, calibration_images(config, run))
             broken = check_tensorrt(read_onnx(path))
             if broken and run.recipe.tool == NONE:

@@ -6,7 +6,7 @@ values of the step near 1. The matrix of a convolution is [out, in * height * wi
 times as long. Layers that map to or from few channels (the image's) stay with AdamW.
 
 OURS: all iterations are done on the Gram matrix x x^T: the same product in another order and, for 3x3 convolutions, less
-than half of the work.
+than half of the work. Matrices of one shape take their steps together, which on a CUDA device are few and large kernels.
 """
 
 from __future__ import annotations
@@ -35,29 +35,36 @@ class Muon(torch.optim.AdamW):
         """One step."""
         for group in self.param_groups:
             if group.get("matrices"):
+                alike: dict[tuple[int, ...], list[nn.Parameter]] = {}
                 for parameter in [p for p in group["params"] if p.grad is not None]:
-                    self._turn(parameter, group["lr"], group["weight_decay"])
-                    parameter.grad = None  # AdamW passes over it
+                    alike.setdefault(tuple(parameter.shape), []).append(parameter)
+                for parameters in alike.values():
+                    self._turn(parameters, group["lr"], group["weight_decay"])
         return super().step(closure)
 
-    def _turn(self, parameter: nn.Parameter, lr: float, weight_decay: float) -> None:
-        gradient, state = parameter.grad, self.state[parameter]
-        assert gradient is not None
-        if not state:
-            state |= {"step": torch.zeros(()), "momentum": torch.zeros_like(parameter)}  # AdamW wants a step in each state
-        state["momentum"].lerp_(gradient, 1 - MOMENTUM)
-        matrix = gradient.lerp(state["momentum"], MOMENTUM).flatten(1)
-        tall = matrix.shape[0] > matrix.shape[1]
-        turned = orthogonal(matrix.T).T if tall else orthogonal(matrix)
-        parameter.mul_(1 - lr * weight_decay)
-        parameter.add_(turned.reshape(parameter.shape), alpha=-lr * max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5)
+    def _turn(self, parameters: list[nn.Parameter], lr: float, weight_decay: float) -> None:
+        """A step of parameters of one shape."""
+        states = [self.state[p] for p in parameters]
+        for parameter, state in zip(parameters, states, strict=True):
+            if not state:  # AdamW wants a step in each state
+                state |= {"step": torch.zeros(()), "momentum": torch.zeros_like(parameter)}
+        gradients, momenta = [p.grad for p in parameters], [state["momentum"] for state in states]
+        torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+        matrices = torch.stack(torch._foreach_lerp(gradients, momenta, MOMENTUM)).flatten(2)
+        tall = matrices.shape[1] > matrices.shape[2]
+        turned = orthogonal(matrices.mT).mT if tall else orthogonal(matrices)
+        steps = list(turned.reshape(-1, *parameters[0].shape).unbind())
+        torch._foreach_mul_(parameters, 1 - lr * weight_decay)
+        torch._foreach_add_(parameters, steps, alpha=-lr * max(1.0, matrices.shape[1] / matrices.shape[2]) ** 0.5)
+        for parameter in parameters:
+            parameter.grad = None  # AdamW passes over it
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """A matrix [n, m], n <= m, of about the same singular vectors and of singular values near 1."""
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Matrices [k, n, m], n <= m, of about the same singular vectors and of singular values near 1."""
     a, b, c = COEFFICIENTS
-    scaled = matrix / (matrix.norm() + 1e-7)
-    gram, one = scaled @ scaled.T, torch.eye(len(scaled), device=matrix.device)
+    scaled = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    gram, one = scaled @ scaled.mT, torch.eye(scaled.shape[1], device=matrices.device)
     product = one
     for _ in range(ITERATIONS):
         factor = a * one + b * gram + c * (gram @ gram)

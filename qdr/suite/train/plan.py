@@ -14,9 +14,16 @@ from qdr.suite.config import BlockConfig, Config
 from qdr.suite.methods import NONE, Recipe, recipe
 
 
+TEACHERS = 10  # seeds of students per seed of teachers
+
+
 @dataclass(frozen=True)
 class Run:
-    """One trained model: what it was made for and how. `images` is "all" or a number of training images."""
+    """One trained model: what it was made for and how.
+
+    `images` is "all" or a number of training images, drawn by the seed. Students of seeds 0 to 9 start from the teacher of
+    seed 0, those of 10 to 19 from that of seed 1, and so on: a comparison over such seeds covers the teacher's chance too.
+    """
 
     task: str
     method: str
@@ -45,15 +52,28 @@ class Run:
             raise QdrError(f"method {self.method!r} does not go with bits {self.bits!r}")
         return found
 
+    @property
+    def start(self) -> Run:
+        """The FP32 model that it starts from."""
+        return self._teacher(self.recipe.start)
+
+    @property
+    def guide(self) -> Run:
+        """The FP32 model that it learns from."""
+        return self._teacher(self.recipe.teacher)
+
+    def _teacher(self, method: str) -> Run:
+        return teacher(self.task, method, self.seed // TEACHERS)
+
 
 def run_folder(run: Run) -> Path:
     """Where a run is kept."""
     return (paths.teachers if run.recipe.scratch else paths.runs)(run.task) / run.name
 
 
-def teacher(task: str, method: str) -> Run:
-    """The run of an FP32 teacher: one seed, all images."""
-    return Run(task, method, "FP32", "all", 0)
+def teacher(task: str, method: str, seed: int = 0) -> Run:
+    """The run of an FP32 teacher, on all images."""
+    return Run(task, method, "FP32", "all", seed)
 
 
 def list_runs(blocks: dict[str, BlockConfig], task: str) -> list[Run]:
@@ -69,8 +89,8 @@ def list_runs(blocks: dict[str, BlockConfig], task: str) -> list[Run]:
 def plan(config: Config, task: str) -> list[Run]:
     """Every run of a task that the profile's blocks ask for, the FP32 teachers first, each once."""
     runs = list_runs(config.blocks, task)
-    needed = [name for run in runs for name in (run.recipe.start, run.recipe.teacher) if not run.recipe.scratch]
-    return list(dict.fromkeys([teacher(task, "fp32"), *(teacher(task, name) for name in needed), *runs]))
+    needed = [model for run in runs if not run.recipe.scratch for model in (run.start, run.guide)]
+    return list(dict.fromkeys([teacher(task, "fp32"), *needed, *runs]))
 
 
 def graph(runs: Iterable[Run]) -> dict[Run, list[Run]]:
@@ -90,8 +110,7 @@ def matrix(config: Config) -> dict[Run, list[Run]]:
 def _needs(run: Run) -> list[Run]:
     if run.recipe.scratch:
         return []
-    names = [run.recipe.start, *([run.recipe.teacher] if run.recipe.places else [])]
-    return [teacher(run.task, name) for name in dict.fromkeys(names)]
+    return list(dict.fromkeys([run.start, *([run.guide] if run.recipe.places else [])]))
 
 
 def steps_of(config: Config, run: Run) -> int:

@@ -33,14 +33,14 @@ from qdr.seed import derive, seed_everything
 from qdr.suite import paths
 from qdr.suite.config import Config
 from qdr.suite.data.loader import PairSet
-from qdr.suite.data.online import OnlineSet
+from qdr.suite.data.online import PAIRS, OnlineSet
 from qdr.suite.train.checkpoint import Progress, exclusive, load_weights, save_run
 from qdr.suite.train.code import digest
 from qdr.suite.train.display import Show, nowhere
 from qdr.suite.train.loop import fit, use_bf16, validate
 from qdr.suite.train.objective import Objective
 from qdr.suite.train.optim import make_optimizer
-from qdr.suite.train.plan import Run, run_folder, teacher
+from qdr.suite.train.plan import Run, run_folder
 from qdr.suite.zoo import build_model
 
 CALIBRATION_SIDE = 128
@@ -78,12 +78,12 @@ def _train(config: Config, run: Run, data: PairSet, progress: Progress, show: Sh
     schedule = config.fp32 if recipe.scratch else config.tune
     seed = derive(schedule.seed, run.seed, "train")
     seed_everything(seed)
-    validation = _read(paths.prepared(run.task, "val"), run.task, "val", None)
+    validation = _read(paths.prepared(run.task, "val"), run.task, "val")
     model = build_model(recipe.model, config.model)
     guide = None
     if not recipe.scratch:
-        model = load_weights(run_folder(teacher(run.task, recipe.start)), model)
-        guide = load_model(config, teacher(run.task, recipe.teacher)) if recipe.places else None
+        model = load_weights(run_folder(run.start), model)
+        guide = load_model(config, run.guide) if recipe.places else None
     return train_model(config, run, model, guide, data, validation, seed, progress, show)
 
 
@@ -108,8 +108,7 @@ def train_model(
         return model, [{"step": 0} | ({"val_psnr": validate(model, validation)} if validation else {})]
     own = config.quant.lr_scales, config.distill.lr_balance, schedule.muon, config.quant.lr_offsets
     optimizer = make_optimizer(model, objective, schedule.lr, schedule.weight_decay, *own)
-    online = config.data.online.get(run.task)
-    source = OnlineSet(data, online, ranks.device()) if online else data
+    source = OnlineSet(data, online, ranks.device()) if (online := degradation(config, run)) else data
     return model, fit(model, objective, optimizer, source, validation, schedule, seed, progress, partial(show, run.title))
 
 
@@ -119,21 +118,20 @@ def identity(config: Config, run: Run) -> dict[str, Any]:
     about = describe_run(config, run)
     about |= {"data": _training_pairs(run).digest(), "code": digest(_modules(config, run)), "torch": torch.__version__}
     if not recipe.scratch:
-        starts = {name: run_folder(teacher(run.task, name)) for name in (recipe.start, recipe.teacher)}
-        about["teachers"] = {name: _weights_digest(folder) for name, folder in starts.items()}
+        about["teachers"] = {model.name: _weights_digest(run_folder(model)) for model in (run.start, run.guide)}
     return about
 
 
 def _modules(config: Config, run: Run) -> tuple[str, ...]:
     """The modules of a run's own parts: network, quantizer, balancer, degradation."""
-    recipe, online = run.recipe, run.task in config.data.online
-    networks = [recipe.model, *([] if recipe.scratch else [teacher(run.task, recipe.teacher).recipe.model])]
+    recipe = run.recipe
+    networks = [recipe.model, *([] if recipe.scratch else [run.guide.recipe.model])]
     found = {type(build_model(name, config.model)).__module__ for name in networks}
     if recipe.quantized:
         found |= {"qdr.quant.prepare", "qdr.quant.layers", QUANTIZERS[recipe.quantizer].__name__}
     found |= {BALANCERS[recipe.balance].__module__}
     found |= {"qdr.distill.points", "qdr.distill.distances"} if recipe.places else set()
-    found |= {"qdr.suite.data.online"} if online else set()
+    found |= {"qdr.suite.data.online"} if degradation(config, run) else set()
     return tuple(sorted(found))
 
 
@@ -154,7 +152,7 @@ def describe_run(config: Config, run: Run) -> dict[str, Any]:
         "distill": vars(config.distill) if recipe.places else None,
         "quant": vars(config.quant) | rules if recipe.quantized else None,
         "model": vars(config.model),
-        "online": config.data.online.get(run.task),
+        "online": degradation(config, run),
         "bf16": use_bf16(schedule.bf16),
         "device": ranks.device_name(),
         "capability": torch.backends.cpu.get_cpu_capability(),
@@ -175,15 +173,25 @@ def calibration_images(config: Config, run: Run) -> list[torch.Tensor]:
     return _calibration(_training_pairs(run), config.quant.calibration)
 
 
+def degradation(config: Config, run: Run) -> str:
+    """What makes a run's batches on the device; "" where they are cut from the prepared pairs in memory.
+
+    Some images are some degraded images: they are not degraded anew.
+    """
+    online = config.data.online.get(run.task, "")
+    return online if not online or run.images == "all" else PAIRS
+
+
 def _training_pairs(run: Run) -> PairSet:
-    limit = None if run.images == "all" else int(run.images)
-    return _read(paths.prepared(run.task, "train"), run.task, "train", limit)
+    """All pairs, or as many as the run takes: another draw for each seed, a smaller one part of a larger."""
+    pairs = _read(paths.prepared(run.task, "train"), run.task, "train")
+    return pairs if run.images == "all" else pairs.draw(int(run.images), derive("images", run.task, run.seed))
 
 
 @lru_cache(maxsize=4)
-def _read(folder: Path, task: str, split: str, limit: int | None) -> PairSet:
+def _read(folder: Path, task: str, split: str) -> PairSet:
     """A split, read once for all the runs of a process; the folder tells projects apart."""
-    return PairSet.load(task, split, limit)
+    return PairSet.load(task, split)
 
 
 def _calibration(data: PairSet, count: int) -> list[torch.Tensor]:
