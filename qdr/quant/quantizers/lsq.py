@@ -43,7 +43,8 @@ class _LSQ(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
         x, integers, scale = ctx.saved_tensors
         grad = grads[0]
-        steps, step = (x, float(scale)) if scale.dim() == 0 else (x / scale, 1.0)
+        known = scale.dim() == 0 and not x.is_cuda  # to read a number off a CUDA device is to wait for it
+        steps, step = (x, float(scale)) if known else (x / scale, 1.0)
         inside = torch.ops.aten.hardtanh_backward(grad, steps, step * ctx.low, step * ctx.high)  # 0 at the bounds and beyond
         if scale.dim() == 0:
             slope = scale * _dot(grad, integers) - _dot(inside, x)
