@@ -74,9 +74,9 @@ class Up(nn.Module):
 class GlobalContext(nn.Module):
     """`relu(x + conv2(relu(conv1(mean of x))))`: what the whole image is like, added at every place.
 
-    [n, c, h, w] -> [n, c, h, w]; `x` is quantized, and so is the result. The receptive field of a small network is a tenth of
-    a photograph; exposure, airlight and noise level are those of all of it. (Global average pooling as in Hu et al., CVPR 2018,
-    arXiv 1709.01507, added to the features instead of scaling them: engines fuse additions, and hold eight bits of the sum.)
+    [n, c, h, w] -> [n, c, h, w]; `x` is quantized, and so is the result. A small network sees a tenth of a photograph at
+    once; exposure, airlight and noise level are those of all of it. Global average pooling as in Hu et al., CVPR 2018
+    (arXiv 1709.01507), but added to the features, not multiplied: engines fuse additions.
     """
 
     def __init__(self, channels: int) -> None:

@@ -72,7 +72,8 @@ class DataConfig:
 @dataclass(frozen=True)
 class ModelConfig:
     """The Edge-Friendly Model: channels per level (level 0 at half resolution), residual blocks per level, where gates
-    stand ("every" level, the "last" alone, in "scaling" form, or "none"), and whether the bottleneck sees the whole image's mean.
+    stand ("every" level, the "last" alone, in "scaling" form, or "none"), and whether the bottleneck sees the mean of the
+    whole image.
     """
 
     channels: list[int]

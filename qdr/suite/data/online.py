@@ -18,7 +18,6 @@ from qdr.errors import QdrError, check_choice
 from qdr.suite.data.degrade.batched import BATCHED
 from qdr.suite.data.loader import PairSet
 
-
 PAIRS = "pairs"
 
 

@@ -1,8 +1,8 @@
 """Where quantization errors grow: per level, how far a quantized network's features are from its FP32 teacher's.
 
-The error of a level is mean |q - f| / mean |f| over one test image; the last level is the image itself, restored minus
-degraded, so that its error is relative to what the network adds. Measured by fake quantization, because engines do not
-give out features.
+The error of a level is mean |q - f| over one test image, and relative to mean |f|; the last level is the image itself,
+restored minus degraded, so that its error is relative to what the network adds. Measured by fake quantization, because
+engines do not give out features.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qdr.distill.distances import relative_l1
+from qdr.distill.distances import l1, relative_l1
 from qdr.distill.points import BOTTLENECK, Taps, modules_at
 from qdr.images.tensor import to_tensor
 from qdr.rows import write_rows
@@ -27,6 +27,7 @@ from qdr.suite.train.run import load_model
 
 IMAGES = 4
 OUTPUT = "output"
+ERRORS = {"relative": relative_l1, "absolute": l1}
 
 
 def features(config: Config, task: str) -> None:
@@ -44,8 +45,9 @@ def _rows(config: Config, run: Run, split: str, pairs: PairSet) -> Iterator[dict
     for name, image in list(zip(pairs.names, pairs.inputs, strict=True))[:IMAGES]:
         mine, theirs = levels(model, to_tensor(image)), levels(reference, to_tensor(image))
         for place, (level, feature) in enumerate(mine.items()):
-            error = float(relative_l1(feature, theirs[level]))
-            yield about | {"image": name} | how | {"place": place, "level": level, "value": f"{error:.6g}"}
+            at = about | {"image": name} | how | {"place": place, "level": level}
+            for error, distance in ERRORS.items():
+                yield at | {"error": error, "value": f"{float(distance(feature, theirs[level])):.6g}"}
 
 
 def levels(model: nn.Module, image: Tensor) -> dict[str, Tensor]:

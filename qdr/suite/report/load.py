@@ -81,7 +81,8 @@ PARITY = _schema(f"profile task split image {_HOW} reference engine delta_psnr_d
 NUMERICS = _schema(f"profile task {_HOW} engine verdict mean_level high_level")
 PACKAGED = _schema("profile task split image bits engine metric protocol value", bits=("input", *BITS), metric=("psnr",))
 TRAINING = _schema(f"profile task {_HOW} step metric value")
-FEATURES = _schema(f"profile task split image {_HOW} place level value")
+FEATURES = _schema(f"profile task split image {_HOW} place level error value", error=("relative", "absolute"))
+CONFLICT = _schema("profile task method bits stage pair batch value", stage=("start", "end"))
 SENSITIVITY = _schema("profile task bits layer kind width sqnr_db psnr_drop_db", kind=_PARTS)
 DETECTION = _schema(
     "profile task detector condition method bits engine metric value low high images",

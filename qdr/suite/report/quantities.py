@@ -87,7 +87,7 @@ def quantities(profile: str) -> Mapping[str, Any]:
             if habit and len(values := quality.values(*where, "psnr", setting, habit)):
                 found.put(float(values.mean()), "psnr", f"{name} {habit}", model)
     names = {where: name for name, where in _sets(quality).items()}
-    features = load(results / "features.csv", FEATURES).query("images == 'all'")
+    features = load(results / "features.csv", FEATURES).query("images == 'all' and error == 'relative'")
     key = ["task", "split", "bits", "level", "method"]
     for task, split, *rest, value in features.groupby(key)["value"].mean().reset_index().itertuples(index=False, name=None):
         if (task, split) in names:

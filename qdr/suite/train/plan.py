@@ -13,7 +13,6 @@ from qdr.suite import paths
 from qdr.suite.config import BlockConfig, Config
 from qdr.suite.methods import NONE, Recipe, recipe
 
-
 TEACHERS = 10  # seeds of students per seed of teachers
 
 

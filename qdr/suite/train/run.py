@@ -32,7 +32,7 @@ from qdr.quant.quantizers import QUANTIZERS
 from qdr.seed import derive, seed_everything
 from qdr.suite import paths
 from qdr.suite.config import Config
-from qdr.suite.data.loader import PairSet
+from qdr.suite.data.loader import Batches, PairSet
 from qdr.suite.data.online import PAIRS, OnlineSet
 from qdr.suite.train.checkpoint import Progress, exclusive, load_weights, save_run
 from qdr.suite.train.code import digest
@@ -63,7 +63,7 @@ def _make(config: Config, run: Run, show: Show) -> None:
     with exclusive(paths.unfinished(name)) if first else nullcontext():
         if ranks.agreed(first and not stored.is_dir()):
             progress = Progress(paths.unfinished(name), name)
-            model, metrics = _train(config, run, _training_pairs(run), progress, show)
+            model, metrics = _train(config, run, training_pairs(run), progress, show)
             if first:
                 save_run(stored, model, metrics, about)
                 progress.clear()
@@ -108,15 +108,15 @@ def train_model(
         return model, [{"step": 0} | ({"val_psnr": validate(model, validation)} if validation else {})]
     own = config.quant.lr_scales, config.distill.lr_balance, schedule.muon, config.quant.lr_offsets
     optimizer = make_optimizer(model, objective, schedule.lr, schedule.weight_decay, *own)
-    source = OnlineSet(data, online, ranks.device()) if (online := degradation(config, run)) else data
-    return model, fit(model, objective, optimizer, source, validation, schedule, seed, progress, partial(show, run.title))
+    source, last = batches_from(config, run, data), partial(show, run.title)
+    return model, fit(model, objective, optimizer, source, validation, schedule, seed, progress, last)
 
 
 def identity(config: Config, run: Run) -> dict[str, Any]:
     """Everything that decides a run's bits: settings, data, code, teachers, versions, machine."""
     recipe = run.recipe
     about = describe_run(config, run)
-    about |= {"data": _training_pairs(run).digest(), "code": digest(_modules(config, run)), "torch": torch.__version__}
+    about |= {"data": training_pairs(run).digest(), "code": digest(_modules(config, run)), "torch": torch.__version__}
     if not recipe.scratch:
         about["teachers"] = {model.name: _weights_digest(run_folder(model)) for model in (run.start, run.guide)}
     return about
@@ -170,7 +170,13 @@ def load_model(config: Config, run: Run) -> nn.Module:
 
 def calibration_images(config: Config, run: Run) -> list[torch.Tensor]:
     """The images a run is calibrated on, [1, 3, h, w] in [0, 1]: for tools that calibrate themselves."""
-    return _calibration(_training_pairs(run), config.quant.calibration)
+    return _calibration(training_pairs(run), config.quant.calibration)
+
+
+def batches_from(config: Config, run: Run, data: PairSet) -> Batches:
+    """What makes a run's batches of its training pairs."""
+    online = degradation(config, run)
+    return OnlineSet(data, online, ranks.device()) if online else data
 
 
 def degradation(config: Config, run: Run) -> str:
@@ -182,7 +188,7 @@ def degradation(config: Config, run: Run) -> str:
     return online if not online or run.images == "all" else PAIRS
 
 
-def _training_pairs(run: Run) -> PairSet:
+def training_pairs(run: Run) -> PairSet:
     """All pairs, or as many as the run takes: another draw for each seed, a smaller one part of a larger."""
     pairs = _read(paths.prepared(run.task, "train"), run.task, "train")
     return pairs if run.images == "all" else pairs.draw(int(run.images), derive("images", run.task, run.seed))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from qdr.suite import paths
 from qdr.suite.config import Config
-from qdr.suite.report.figures.layers import error_growth, gradients, ldg_gates, sensitivity
+from qdr.suite.report.figures.layers import conflict, error_growth, gradients, ldg_gates, sensitivity
 from qdr.suite.report.figures.pictures import before_after, detection_boxes, packaged
 from qdr.suite.report.figures.quality import detection, few_images, recovery
 from qdr.suite.report.figures.speed import jetson_prediction, makespan, peers, roofline
@@ -30,7 +30,9 @@ QUALITY: dict[str, Draw] = {
     "detection-boxes": detection_boxes,
     **{f"before-after-{task}": partial(before_after, task=task) for task in TASK_LABELS},
     "gradients": gradients,
+    "conflict": conflict,
     "error-growth": error_growth,
+    "error-growth-absolute": partial(error_growth, error="absolute"),
     "ldg-gates": ldg_gates,
     "sensitivity": sensitivity,
 }

@@ -12,13 +12,14 @@ from PIL import Image
 
 from qdr.images.pairs import read_grey
 from qdr.suite.methods import catalogue
-from qdr.suite.report.load import FEATURES, SENSITIVITY, TRAINING, load
+from qdr.suite.report.load import CONFLICT, FEATURES, SENSITIVITY, TRAINING, load
 from qdr.suite.report.quality import TASK_LABELS, label, seeds, span
 from qdr.suite.report.results import Results, set_name
 from qdr.suite.report.style import BLUE, ORANGE, Drawing, legend, look, panels
 
 SCHEMES = ("W8A8", "W4A4")
 SHORT = {"encoder": "enc.", "decoder": "dec."}
+ERRORS = {"relative": "mean |quantized - FP32| / mean |FP32|", "absolute": "mean |quantized - FP32|"}
 MOST = 10  # layers in the figure of sensitivity
 
 
@@ -87,10 +88,46 @@ def _ratio(table: pd.DataFrame) -> pd.Series[float]:
     return ratio.replace(0.0, np.nan)
 
 
-def error_growth(results: Results) -> Drawing | None:
-    """A row per scheme, a column per test set: relative error of the features, level by level, a line per method."""
+def conflict(results: Results) -> Drawing | None:
+    """Cosines between gradients on the weights in front of the bottleneck: of both losses, and of one between batches.
+
+    A column per task, a row per scheme; a point per batch, at the start of QDR's training and at its end.
+    """
+    path = results.folder / "conflict.csv"
+    if not path.is_file():
+        return None
+    frame = load(path, CONFLICT)
+    tasks, schemes = (
+        [value for value in order if value in set(frame[key])] for key, order in (("task", TASK_LABELS), ("bits", SCHEMES))
+    )
+    pairs = list(dict.fromkeys(frame["pair"]))
+    figure, axes = panels(len(schemes), len(tasks), 0.7 + 0.9 * len(schemes), sharex=True, sharey=True)
+    for line, bits in zip(axes, schemes, strict=True):
+        for axis, task in zip(line, tasks, strict=True):
+            rows = frame[(frame["task"] == task) & (frame["bits"] == bits)]
+            for stage, shade, shift in (("start", ORANGE, -0.17), ("end", BLUE, 0.17)):
+                shown = rows[rows["stage"] == stage]
+                places = shown["pair"].map(pairs.index) + shift
+                axis.plot(shown["value"], places, "|", color=shade, markersize=7, label=f"{stage} of training")
+            axis.axvline(0, color="black", linewidth=0.8)
+            axis.set(title=f"{TASK_LABELS[task]}, {bits}", xlim=(-1, 1))
+            axis.set_yticks(range(len(pairs)), pairs)
+            axis.set_ylim(len(pairs) - 0.5, -0.5)
+    for axis in axes[-1]:
+        axis.set_xlabel("cosine")
+    legend(figure)
+    caption = (
+        "Gradients of reconstruction and of Decoder-Free Distillation on the weights in front of the bottleneck: cosines "
+        "(negative: they oppose each other) between both on one batch; and what batches have in common anyway, between both "
+        f"on two batches and between two batches of one loss. {frame['batch'].nunique()} batches, first seed."
+    )
+    return Drawing(figure, caption)
+
+
+def error_growth(results: Results, error: str = "relative") -> Drawing | None:
+    """A row per scheme, a column per test set: error of the features, level by level, a line per method."""
     frame = load(results.folder / "features.csv", FEATURES)
-    frame = frame[(frame["images"] == "all") & frame["bits"].isin(SCHEMES)]
+    frame = frame[(frame["images"] == "all") & frame["bits"].isin(SCHEMES) & (frame["error"] == error)]
     schemes = [bits for bits in SCHEMES if bits in set(frame["bits"])]
     sets = [(t, str(s)) for t in TASK_LABELS for s in frame[frame["task"] == t]["split"].unique()]
     if not sets:
@@ -121,10 +158,10 @@ def error_growth(results: Results) -> Drawing | None:
     for axis in axes.flat[len(parts) :]:
         axis.set_visible(False)
     for axis in axes[:, 0]:
-        axis.set_ylabel("relative error")
+        axis.set_ylabel(f"{error} error")
     legend(figure)
     caption = (
-        "Error of the features of quantized models relative to FP32, |quantized - FP32| / |FP32|, from the first level of "
+        f"Error of the features of quantized models, {ERRORS[error]}, from the first level of "
         f"the encoder to the output; fake quantization, {span(frame.groupby(['task', 'split'])['image'].nunique())} test "
         f"images, {seeds(frame)}; one logarithmic scale."
     )
