@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -68,6 +69,7 @@ class PairSet:
         names, inputs, targets = ([side[i] for i in drawn] for side in (self.names, self.inputs, self.targets))
         return PairSet(self.folder, names, inputs, targets)
 
+    @cached_property
     def digest(self) -> str:
         """Checksum of all pixels: what a run was trained on."""
         total = hashlib.sha256()

@@ -23,7 +23,7 @@ from qdr.suite.config import Config
 from qdr.suite.methods import recipe
 from qdr.suite.train.objective import RECONSTRUCTION, Objective
 from qdr.suite.train.plan import Run, plan, run_folder
-from qdr.suite.train.run import batches_from, load_model, training_pairs
+from qdr.suite.train.run import batches_from, load_model
 
 METHOD, START = "qdr", "ptq"
 BATCHES = 16
@@ -44,7 +44,7 @@ def conflict(config: Config, task: str) -> None:
 
 def _rows(config: Config, run: Run, stage: str, model: nn.Module) -> Iterator[dict[str, Any]]:
     objective = Objective(recipe(METHOD), model, load_model(config, run.guide), 1, loss=config.tune.loss)
-    source, tune = batches_from(config, run, training_pairs(run)), config.tune
+    source, tune = batches_from(config, run), config.tune
     device = ranks.device()
     model.to(device)
     objective.move(device)

@@ -63,11 +63,11 @@ def quantize(config: Config, run: Run, images: Path, targets: Path | None, outpu
     start = run.start
     model = load_model(config, start)
     guide = load_model(config, run.guide) if recipe.places else None
-    about = describe_run(config, run) | {"data": data.digest()}
+    about = describe_run(config, run) | {"data": data.digest}
     fingerprint = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     progress = Progress(paths.unfinished(fingerprint), fingerprint)
     with Display() as display:
-        model, _ = train_model(config, run, model, guide, data, None, seed, progress, display.show)
+        model, _ = train_model(config, run, model, guide, data, data, None, seed, progress, display.show)
     Exporter().write(model, output, run.method, stride(model))
     progress.clear()
     broken = check_tensorrt(read_onnx(output))

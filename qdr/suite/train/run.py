@@ -84,7 +84,8 @@ def _train(config: Config, run: Run, data: PairSet, progress: Progress, show: Sh
     if not recipe.scratch:
         model = load_weights(run_folder(run.start), model)
         guide = load_model(config, run.guide) if recipe.places else None
-    return train_model(config, run, model, guide, data, validation, seed, progress, show)
+    source = batches_from(config, run)
+    return train_model(config, run, model, guide, data, source, validation, seed, progress, show)
 
 
 def train_model(
@@ -93,12 +94,13 @@ def train_model(
     model: nn.Module,
     guide: nn.Module | None,
     data: PairSet,
+    source: Batches,
     validation: PairSet | None,
     seed: int,
     progress: Progress,
     show: Show,
 ) -> Model:
-    """Calibrate and train `model` by the run's recipe; returns it with the logged metrics."""
+    """Calibrate `model` on `data` and train it on batches of `source`, by the run's recipe; returns it with its metrics."""
     recipe = run.recipe
     schedule = config.fp32 if recipe.scratch else config.tune
     objective = Objective(recipe, model, guide, config.distill.every, schedule.steps, schedule.loss)
@@ -108,15 +110,14 @@ def train_model(
         return model, [{"step": 0} | ({"val_psnr": validate(model, validation)} if validation else {})]
     own = config.quant.lr_scales, config.distill.lr_balance, schedule.muon, config.quant.lr_offsets
     optimizer = make_optimizer(model, objective, schedule.lr, schedule.weight_decay, *own)
-    source, last = batches_from(config, run, data), partial(show, run.title)
-    return model, fit(model, objective, optimizer, source, validation, schedule, seed, progress, last)
+    return model, fit(model, objective, optimizer, source, validation, schedule, seed, progress, partial(show, run.title))
 
 
 def identity(config: Config, run: Run) -> dict[str, Any]:
     """Everything that decides a run's bits: settings, data, code, teachers, versions, machine."""
     recipe = run.recipe
     about = describe_run(config, run)
-    about |= {"data": training_pairs(run).digest(), "code": digest(_modules(config, run)), "torch": torch.__version__}
+    about |= {"data": training_pairs(run).digest, "code": digest(_modules(config, run)), "torch": torch.__version__}
     if not recipe.scratch:
         about["teachers"] = {model.name: _weights_digest(run_folder(model)) for model in (run.start, run.guide)}
     return about
@@ -173,10 +174,13 @@ def calibration_images(config: Config, run: Run) -> list[torch.Tensor]:
     return _calibration(training_pairs(run), config.quant.calibration)
 
 
-def batches_from(config: Config, run: Run, data: PairSet) -> Batches:
+def batches_from(config: Config, run: Run) -> Batches:
     """What makes a run's batches of its training pairs."""
-    online = degradation(config, run)
-    return OnlineSet(data, online, ranks.device()) if online else data
+    if not (online := degradation(config, run)):
+        return training_pairs(run)
+    if run.images == "all":
+        return _read_online(paths.prepared(run.task, "train"), run.task, online, ranks.device())
+    return OnlineSet(training_pairs(run), online, ranks.device())
 
 
 def degradation(config: Config, run: Run) -> str:
@@ -198,6 +202,12 @@ def training_pairs(run: Run) -> PairSet:
 def _read(folder: Path, task: str, split: str) -> PairSet:
     """A split, read once for all the runs of a process; the folder tells projects apart."""
     return PairSet.load(task, split)
+
+
+@lru_cache(maxsize=4)
+def _read_online(folder: Path, task: str, kind: str, device: torch.device) -> OnlineSet:
+    """The training split on a device, put there once for all the runs of a process."""
+    return OnlineSet(_read(folder, task, "train"), kind, device)
 
 
 def _calibration(data: PairSet, count: int) -> list[torch.Tensor]:
