@@ -66,6 +66,12 @@ def test_two_images_of_one_name_are_refused(several: config.Config) -> None:
         prepare(replace(several, data=data), "derain")
 
 
+def test_what_is_not_for_training_is_refused(several: config.Config) -> None:
+    data = replace(several.data, train={"derain": ["bsds200", "rain100h-train18"]})
+    with pytest.raises(QdrError, match="source 'rain100h-train18' is for calibration: train on another one"):
+        prepare(replace(several, data=data), "derain")
+
+
 def test_every_source_is_checked_for_leaks(several: config.Config) -> None:
     (paths.raw("cc0-train") / "d.png").write_bytes((paths.raw("photos") / "c.png").read_bytes())
     with pytest.raises(QdrError, match=r"photos/c is cc0-train/d \(0 of 256 bits\)"):

@@ -73,9 +73,12 @@ def _training(config: Config, task: str) -> dict[str, Pairs]:
     """The splits train and val; where there are several sources beside scenes, an image's name begins with its source's.
 
     Raises:
-        QdrError: when a test background is among the training photographs.
+        QdrError: when a source is not for training, or holds a background of a test.
     """
     folders = {source: paths.raw(source) for source in config.data.train[task] if source != SCENES}
+    for source in folders:
+        if card(source).split != "train":
+            raise QdrError(f"data.train.{task}: source {source!r} is for {card(source).split}: train on another one")
     if folders:
         check_leaks(folders, {entry.source: paths.raw(entry.source) for entry in config.data.test[task]})
     splits: dict[str, list[tuple[str, Make]]] = {"train": [], "val": []}
