@@ -31,14 +31,12 @@ def photo() -> np.ndarray:
 
 @pytest.mark.parametrize("kind", DEGRADATIONS)
 def test_the_same_image_and_seed_give_the_same_bytes(photo: np.ndarray, kind: str) -> None:
-    depth = np.linspace(0.1, 0.9, photo[..., 0].size, dtype=np.float32).reshape(photo.shape[:2])
-    given = depth if kind == "measured-haze" else None
-    first, truth = degrade(kind, "derain", photo, given, 7, "astronaut")
-    second, again = degrade(kind, "derain", photo, given, 7, "astronaut")
+    first, truth = degrade(kind, "derain", photo, None, 7, "astronaut")
+    second, again = degrade(kind, "derain", photo, None, 7, "astronaut")
     assert np.array_equal(first, second)
     assert np.array_equal(truth, again)
-    assert not np.array_equal(first, degrade(kind, "derain", photo, given, 8, "astronaut")[0])
-    assert not np.array_equal(first, degrade(kind, "derain", photo, given, 7, "other")[0])
+    assert not np.array_equal(first, degrade(kind, "derain", photo, None, 8, "astronaut")[0])
+    assert not np.array_equal(first, degrade(kind, "derain", photo, None, 7, "other")[0])
     assert (first.shape, first.dtype, truth.shape, truth.dtype) == (photo.shape, np.uint8, photo.shape[:2], np.uint8)
 
 
@@ -48,6 +46,7 @@ def test_the_same_image_and_seed_give_the_same_bytes(photo: np.ndarray, kind: st
         ("low-light", 6, 15),
         ("haze", 6, 18),
         ("indoor-haze", 6, 18),
+        ("reside-haze", 6, 18),
         ("rain", 14, 24),
         ("heavy-rain", 7, 22),
         ("noise", 17, 27),
@@ -82,16 +81,14 @@ def test_haze_leaves_what_is_near_and_pulls_the_rest_to_the_airlight(image: np.n
     assert np.allclose(truth, 1)
 
 
-def test_measured_haze_keeps_the_depth(photo: np.ndarray) -> None:
-    """From the prepared map any haze of the image is made again; without a depth map there is none."""
+def test_reside_haze_keeps_the_depth(photo: np.ndarray) -> None:
+    """From the prepared map any haze of the image is made again."""
     depth = np.linspace(0.1, 0.4, photo[..., 0].size, dtype=np.float32).reshape(photo.shape[:2])
-    hazy, truth = degrade("measured-haze", "dehaze", photo, depth, 1, "a")
+    hazy, truth = degrade("reside-haze", "dehaze", photo, depth, 1, "a")
     assert np.abs(truth / 255 - depth / 0.4).max() < 0.51 / 255
     rng = np.random.default_rng(derive(1, "dehaze", "a"))
     t = np.exp(-rng.uniform(*INDOOR_BETA) * truth[..., None] / 255)
     assert np.abs(hazy - (photo * t + 255 * rng.uniform(*INDOOR_AIRLIGHT) * (1 - t))).max() < 1.5
-    with pytest.raises(QdrError, match="needs a depth map beside the image"):
-        degrade("measured-haze", "dehaze", photo, None, 1, "a")
 
 
 @given(hnp.arrays(np.float32, 20, elements=st.floats(0, 5, width=32)), st.floats(0.1, 5))

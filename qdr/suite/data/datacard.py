@@ -23,7 +23,7 @@ FEW = 30  # images below which a card warns of wide intervals
 VARIANTS = {  # where one file holds several degradations
     "haze": "Haze over a receding plane (or the measured depth, where there is one)",
     "indoor-haze": "Haze over a room, whose pieces stand at depths of their own",
-    "measured-haze": "Haze over a measured depth, as in RESIDE's indoor sets",
+    "reside-haze": "Haze as in RESIDE's indoor sets, over the measured depth where there is one",
     "awgn-25": "White Gaussian noise of sigma 25 of 255, the field's synthetic test",
 }
 

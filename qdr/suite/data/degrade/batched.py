@@ -123,12 +123,13 @@ def streaks(rng: Generator, clean: Tensor, angle: Tensor) -> Tensor:
 
 
 def _streak(clean: Tensor, angle: Tensor, length: Tensor, thickness: Tensor) -> Tensor:
-    """The blur of one drop, periodic, [n, 1, h, w]."""
+    """The streak of one drop, periodic, [n, 1, h, w]."""
     height, width = clean.shape[-2:]
     y = torch.fft.fftfreq(height, 1 / height, device=clean.device).reshape(1, 1, -1, 1)
     x = torch.fft.fftfreq(width, 1 / width, device=clean.device).reshape(1, 1, 1, -1)
     along, across = y * angle.cos() + x * angle.sin(), x * angle.cos() - y * angle.sin()
-    return ((length / 2 - along.abs() + 0.5).clamp(0, 1)) * torch.exp(-0.5 * (across / thickness) ** 2)
+    drop: Tensor = (length / 2 - along.abs() + 0.5).clamp(0, 1) * torch.exp(-0.5 * (across / thickness) ** 2)
+    return drop
 
 
 def haze(rng: Generator, clean: Tensor, truth: Tensor) -> Tensor:
@@ -147,7 +148,7 @@ def haze(rng: Generator, clean: Tensor, truth: Tensor) -> Tensor:
 def indoor_haze(rng: Generator, clean: Tensor, truth: Tensor) -> Tensor:
     """I = J t + A (1 - t), t = exp(-beta d), as RESIDE's indoor set is made: measured depth, one airlight for the channels.
 
-    The truth map is the depth d as "measured-haze" prepares it. Ranges: see `qdr.suite.data.degrade.haze`.
+    The truth map is the depth d as "reside-haze" prepares it. Ranges: see `qdr.suite.data.degrade.haze`.
     """
     n = len(clean)
     t = torch.exp(-_uniform(rng, n, *INDOOR_BETA) * truth)
