@@ -60,6 +60,8 @@ def changed(project: Path, **changes: object) -> Path:
         ),
         ({"detect__images": 1}, "detect.images must be at least 2"),
         ({"sources": "photos"}, "sources must be a list"),
+        ({"data__train__derain": "scenes"}, "data.train.derain must be a list"),
+        ({"data__train__derain": ["scenes", "scenes"]}, "data.train.derain names a source twice"),
     ],
 )
 def test_mistakes_are_named(project: Path, changes: dict[str, object], message: str) -> None:

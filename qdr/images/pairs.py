@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from qdr.errors import QdrError
 from qdr.images import decode
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 def images_in(folder: Path) -> dict[str, Path]:

@@ -18,7 +18,7 @@ from qdr.suite.methods import catalogue, recipe
 from qdr.suite.paths import project_root
 from qdr.suite.strict import build, read_yaml
 
-SCENES = "scenes"  # training on procedural scenes instead of a source
+SCENES = "scenes"  # the procedural scenes, as one of the sources to train on
 DETECTORS = {"procedural": ("centre",), "voc": ("yolox_nano", "nanodet_m", "FastestDet")}
 GATING = ("every", "last", "scaling", "none")
 _COUNTS = ("steps", "batch", "patch", "log_every", "save_every", "accumulate")
@@ -47,16 +47,16 @@ class TestConfig:
 class DataConfig:
     """Where images come from, per task, and how they are degraded.
 
-    `train` is "scenes", a source of clean images or one of pairs; the profile's training scenes are added to clean images.
-    Clean training images are degraded `copies` times by the task's degradation (`degrade`, a name of
-    `qdr.suite.data.degrade`), at each of `scales`, integer factors by which they are shrunk; every `holdout`-th image of a
-    source is kept for validation and not trained on (0: validation scenes, rendered apart), unless `validation` names a
-    source of its own. With an entry in `online`, a degradation of `qdr.suite.data.degrade.batched`, the degradation is
+    `train` lists the sources of a task, of clean images or of pairs; "scenes" are the profile's procedural ones. Clean
+    training images are degraded `copies` times by the task's degradation (`degrade`, a name of `qdr.suite.data.degrade`),
+    at each of `scales`, integer factors by which they are shrunk; every `holdout`-th image of each source is kept for
+    validation and not trained on (scenes have validation scenes, rendered apart), unless `validation` names a source of
+    its own. With an entry in `online`, a degradation of `qdr.suite.data.degrade.batched`, the degradation is
     drawn anew for every step. `test` lists the test sets, the one that figures show first. `test_scale` shrinks clean test
     photographs by this integer factor, which removes JPEG traces from the target.
     """
 
-    train: dict[str, str]
+    train: dict[str, list[str]]
     degrade: dict[str, str]
     copies: int
     holdout: int
@@ -232,9 +232,11 @@ def _check(config: Config) -> None:
             if not getattr(config.data, key).get(task):
                 raise QdrError(f"data.{key} has no entry for task {task!r}")
         validation = [config.data.validation[task]] if task in config.data.validation else []
-        sources = [config.data.train[task], *validation, *(entry.source for entry in config.data.test[task])]
+        sources = [*config.data.train[task], *validation, *(entry.source for entry in config.data.test[task])]
         for source in sources:
             check_choice(f"source of task {task!r}", source, [SCENES, *config.sources])
+        if len(set(config.data.train[task])) < len(config.data.train[task]):
+            raise QdrError(f"data.train.{task} names a source twice: {', '.join(config.data.train[task])}")
     check_choice("bench.task", config.bench.task, config.tasks)
     positive = {
         "threads": config.threads,

@@ -29,7 +29,7 @@ from qdr.runtimes.session import restore
 from qdr.runtimes.verify import open_right
 from qdr.suite import paths
 from qdr.suite.config import SCENES, Config
-from qdr.suite.data.datacard import how_degraded, mixes, weights_licence
+from qdr.suite.data.datacard import how_degraded, weights_licence
 from qdr.suite.data.loader import PairSet
 from qdr.suite.data.tasks import Card, load_cards
 from qdr.suite.export.engines import engine_file
@@ -177,11 +177,12 @@ def _key(run: Run) -> tuple[str, str, int]:
 
 
 def _training_data(config: Config, task: str, cards: dict[str, Card]) -> str:
-    source, degradation = config.data.train[task], config.data.degrade[task]
-    if source == SCENES:
-        scenes = config.data.scenes
-        return f"{scenes.train} procedural scenes of {scenes.size}x{scenes.size}, degraded by qdr's own {degradation!r}"
-    found = cards[source]
-    how = "real pairs" if found.kind == "pairs" else how_degraded(config, task)
-    beside = f", and {config.data.scenes.train} procedural scenes" if mixes(config, task) else ""
-    return f"{found.title} ({found.count} images, {how}; licence of the images: {found.licence}){beside}"
+    sources, scenes = config.data.train[task], config.data.scenes
+    if sources == [SCENES]:
+        made = f"{scenes.train} procedural scenes of {scenes.size}x{scenes.size}"
+        return f"{made}, degraded by qdr's own {config.data.degrade[task]!r}"
+    told = []
+    for found in (cards[source] for source in sources if source != SCENES):
+        how = "real pairs" if found.kind == "pairs" else how_degraded(config, task)
+        told.append(f"{found.title} ({found.count} images, {how}; licence of the images: {found.licence})")
+    return ", ".join(told) + f", and {scenes.train} procedural scenes" * (SCENES in sources)

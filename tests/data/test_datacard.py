@@ -47,26 +47,32 @@ def test_the_licence_of_weights_is_that_of_their_images(project: Path) -> None:
     assert weights_licence(embedded, "derain", cards) == "Apache-2.0"
     told = weights_licence(public, "derain", cards)
     assert all(words in told for words in ("non-commercial research", "forbidden: commercial use", "these weights are not"))
-    free = cards | {"bsds200": replace(cards["bsds200"], terms="free", licence="CC0")}
+    assert "; Rain800, clean halves of its training pairs: research;" in told
+    free = cards | {name: replace(cards[name], terms="free", licence="CC0") for name in ("bsds200", "rain800")}
     assert weights_licence(public, "derain", free).startswith("Apache-2.0; trained on BSDS500")
-    assert "licence of the images: CC0" in weights_licence(public, "derain", free)
+    assert "licence of the images: CC0), Rain800" in weights_licence(public, "derain", free)
+    half = free | {"rain800": cards["rain800"]}
+    assert weights_licence(public, "derain", half).startswith("that of the training images, Rain800")
 
 
 def test_what_is_synthetic_is_called_so(project: Path) -> None:
     public = config.load(config.profile_path("public"))
-    assert splits_of(public, "denoise") == ["polyu", "cbsd68"]
+    assert splits_of(public, "denoise") == ["cbsd68", "polyu", "cc-nam"]
     assert content(public, "denoise", "polyu") == "real pairs"
     assert "synthetic degradation 'awgn-25'" in content(public, "denoise", "cbsd68")
     text = data_card(public, "lowlight", load_cards())
     assert "None is made" in text
-    assert "160 real pairs" in text  # of 169 every 20th is for validation
+    assert (
+        "`lol-train`, LOL-v1, 91 of its training pairs from a folder: 86 real pairs" in text
+    )  # every 20th is for validation
+    assert "5 images of `lol-train`, every 20th, not trained on; 9 images of `sice-train`" in text
 
 
 def test_the_leak_check_is_told_as_what_was_checked(project: Path) -> None:
     embedded, public = (config.load(config.profile_path(name)) for name in ("embedded", "public"))
     assert "no photograph enters training" in leak_check(embedded, "derain")
     told = leak_check(public, "derain")
-    assert "every image of `rain100h` with those of `bsds200`" in told
+    assert "every image of `rain100h` with those of `bsds200`, `rain800`" in told
     assert "Not found: most crops" in told
 
 

@@ -9,9 +9,10 @@ from hypothesis.extra import numpy as hnp
 from scipy.ndimage import gaussian_filter
 
 from qdr.errors import QdrError
+from qdr.seed import derive
 from qdr.suite.data.degrade import DEGRADATIONS, Degradation, degrade
 from qdr.suite.data.degrade.camera import add_camera_noise
-from qdr.suite.data.degrade.haze import add_haze, invent_depth, invent_room, transmission
+from qdr.suite.data.degrade.haze import INDOOR_AIRLIGHT, INDOOR_BETA, add_haze, invent_depth, invent_room, transmission
 from qdr.suite.data.degrade.heavy_rain import add_heavy_rain
 from qdr.suite.data.degrade.lowlight import encode, linearize
 from qdr.suite.data.degrade.noise import deviation
@@ -45,6 +46,7 @@ def test_the_same_image_and_seed_give_the_same_bytes(photo: np.ndarray, kind: st
         ("low-light", 6, 15),
         ("haze", 6, 18),
         ("indoor-haze", 6, 18),
+        ("reside-haze", 6, 18),
         ("rain", 14, 24),
         ("heavy-rain", 7, 22),
         ("noise", 17, 27),
@@ -77,6 +79,16 @@ def test_haze_leaves_what_is_near_and_pulls_the_rest_to_the_airlight(image: np.n
     far, truth = add_haze(np.random.default_rng(seed), image, np.full((24, 32), 1e3, np.float32), invent_depth)
     assert np.ptp(far.reshape(-1, 3), axis=0).max() < 1e-6
     assert np.allclose(truth, 1)
+
+
+def test_reside_haze_keeps_the_depth(photo: np.ndarray) -> None:
+    """From the prepared map any haze of the image is made again."""
+    depth = np.linspace(0.1, 0.4, photo[..., 0].size, dtype=np.float32).reshape(photo.shape[:2])
+    hazy, truth = degrade("reside-haze", "dehaze", photo, depth, 1, "a")
+    assert np.abs(truth / 255 - depth / 0.4).max() < 0.51 / 255
+    rng = np.random.default_rng(derive(1, "dehaze", "a"))
+    t = np.exp(-rng.uniform(*INDOOR_BETA) * truth[..., None] / 255)
+    assert np.abs(hazy - (photo * t + 255 * rng.uniform(*INDOOR_AIRLIGHT) * (1 - t))).max() < 1.5
 
 
 @given(hnp.arrays(np.float32, 20, elements=st.floats(0, 5, width=32)), st.floats(0.1, 5))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from qdr.errors import QdrError
-from qdr.images.pairs import match
+from qdr.images.pairs import match, read_depth, read_image
 from qdr.metrics.protocol import PROTOCOLS
 from qdr.rows import read_json
 from qdr.suite import config, paths
@@ -20,6 +20,7 @@ from qdr.suite.data.fetch import fetch
 from qdr.suite.data.prepare import prepare
 from qdr.suite.data.records import tree_digest
 from qdr.suite.data.scenes import make_scenes
+from qdr.suite.data.sources import add, held
 from qdr.suite.data.tasks import load_cards
 
 
@@ -220,6 +221,57 @@ def test_a_folder_source_tells_its_licence(
     assert capsys.readouterr().out.startswith("rain100h: research; the clean images are BSDS (non-commercial); https://")
 
 
+@pytest.fixture
+def rooms(project: Path, monkeypatch: pytest.MonkeyPatch, edit: Callable[..., None]) -> Callable[..., None]:
+    """A folder of two images of 40x24 with depth beside them; sets the layout of the card `nyu`."""
+    origin = project / "research" / "dehaze" / "nyuv2_rgbd"
+    for side in ("image", "depth"):
+        (origin / side).mkdir(parents=True)
+    ramp = np.arange(40, dtype=np.uint8)[None].repeat(24, 0)
+    for name in ("0001", "0002"):
+        Image.fromarray(np.dstack([ramp, ramp + 100, ramp + 200])).save(origin / "image" / f"{name}.png")
+        Image.fromarray(ramp).save(origin / "depth" / f"{name}.png")
+    monkeypatch.setenv("QDR_DATA", str(project / "research"))
+
+    def layout(count: int, **changes: object) -> None:
+        arranged = {"input": r"image/(\d+)\.png", "name": r"room-\1"} | changes
+        edit("nyu", layout=arranged, count=count, size="", sha256=tree_digest(origin))
+
+    return layout
+
+
+def test_a_folder_is_arranged_and_cut(rooms: Callable[..., None]) -> None:
+    rooms(2, depth=r"depth/\1.png", crop=4)
+    folder = fetch("nyu")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("room-0001.depth.png", "room-0001.png", "room-0002.depth.png", "room-0002.png")
+    ]
+    assert np.array_equal(read_image(folder / "room-0001.png")[0, :, 0], np.arange(4, 36))
+    assert read_image(folder / "room-0001.png").shape == (16, 32, 3)
+    assert np.allclose(read_depth(folder / "room-0001.depth.png")[0] * 255, np.arange(4, 36), atol=1e-4)
+    assert held("nyu", load_cards()["nyu"]) == folder
+    assert add("nyu", paths.project_root() / "research" / "dehaze" / "nyuv2_rgbd") == folder, "a copy goes the same way"
+
+
+def test_halves_are_shrunk_and_images_left_out(rooms: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    rooms(1, left_half=True, longest=16, without=["room-0002"])
+    folder = fetch("nyu")
+    assert "; 1 left out: " in capsys.readouterr().out
+    (only,) = folder.iterdir()
+    assert read_image(only).shape == (12, 10, 3), "20x24 by 2"
+    assert read_image(only)[0, :, 0].tolist() == [int(i + 0.5) + 1 for i in range(0, 20, 2)]
+
+
+def test_an_arranged_folder_is_complete(rooms: Callable[..., None]) -> None:
+    rooms(2, without=["room-0003"])
+    with pytest.raises(QdrError, match="nyuv2_rgbd: it has no 'room-0003', which the manifest leaves out"):
+        fetch("nyu")
+    rooms(2, depth=r"far/\1.png")
+    with pytest.raises(QdrError, match=r"image/0001\.png has no depth map far/0001\.png: the copy is not complete"):
+        fetch("nyu")
+    assert held("nyu", load_cards()["nyu"]) is None, "the originals are not what is trained on"
+
+
 def test_cards_name_their_protocol_and_what_is_forbidden() -> None:
     for name, entry in load_cards().items():
         assert entry.protocol in PROTOCOLS, name
@@ -242,6 +294,6 @@ def test_prepare_makes_every_split(settings: config.Config) -> None:
 
 
 @pytest.mark.skipif("QDR_DATA" not in os.environ, reason="QDR_DATA names no folder of research data")
-@pytest.mark.parametrize("source", ["rain100h", "sots-indoor", "sice", "sice-train", "polyu", "cbsd68", "bsds200"])
+@pytest.mark.parametrize("source", [name for name, entry in load_cards().items() if entry.origin == "folder"])
 def test_local_research_data_is_what_the_manifest_says(project: Path, source: str) -> None:
     assert fetch(source) == paths.raw(source)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from qdr.errors import QdrError
+from qdr.images.pairs import match, read_pair
 from qdr.suite.data.degrade import batched
 from qdr.suite.data.degrade.batched import BATCHED, CLEAN, jpeg, streaks
 from qdr.suite.data.loader import PairSet
@@ -53,12 +56,23 @@ def test_batches_have_256_levels_and_some_images_stay_clean(photos: Tensor, kind
     assert degraded.amax() <= 1
     assert torch.allclose(levels, levels.round(), atol=1e-3)
     untouched = ((degraded - many).abs().amax(dim=(1, 2, 3)) < 1e-3).float().mean()
-    if kind != "noise":  # whose levels begin at none
+    if kind in ("rain", "haze", "low-light"):
         assert CLEAN / 3 < untouched < 3 * CLEAN
+    if kind in ("heavy-rain", "indoor-haze"):
+        assert untouched == 0
 
 
 @pytest.mark.parametrize(
-    ("kind", "low", "high"), [("noise", 18, 40), ("rain", 10, 30), ("haze", 8, 25), ("low-light", 4, 16)]
+    ("kind", "low", "high"),
+    [
+        ("noise", 18, 40),
+        ("rain", 10, 30),
+        ("haze", 8, 25),
+        ("low-light", 4, 16),
+        ("sigma-and-camera", 18, 40),
+        ("heavy-rain", 10, 15),
+        ("indoor-haze", 8, 18),
+    ],
 )
 def test_strength(photos: Tensor, kind: str, low: float, high: float) -> None:
     many = photos.repeat(20, 1, 1, 1)
@@ -81,6 +95,47 @@ def test_haze_is_koschmieders_equation(photos: Tensor, monkeypatch: pytest.Monke
     monkeypatch.setattr(batched, "CLEAN", 0.0)
     hazy = batched.haze(generator(), photos, torch.full_like(photos[:, :1], 0.75))
     assert torch.allclose(hazy, photos * 0.5 + 0.8 * 0.5, atol=0.51 / 255)
+
+
+def test_indoor_haze_is_reside_over_the_prepared_depth(photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = iter([1.2, 0.8])  # beta, airlight
+    monkeypatch.setattr(batched, "_uniform", lambda rng, n, low, high: torch.full((n, 1, 1, 1), next(draws)))
+    depth = torch.full_like(photos[:, :1], 0.5)
+    t = math.exp(-1.2 * 0.5)
+    hazy = batched.indoor_haze(generator(), photos, depth)
+    assert torch.allclose(hazy, photos * t + 0.8 * (1 - t), atol=0.51 / 255)
+
+
+def test_white_noise_of_the_matched_kind_is_5_to_45_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = torch.full((200, 3, 64, 64), 128 / 255)
+    monkeypatch.setattr(batched, "_chosen", lambda rng, n, share: torch.ones((n, 1, 1, 1), dtype=torch.bool))
+    levels = 255 * (batched.sigma_and_camera(generator(), grey, grey) - grey).std(dim=(1, 2, 3))
+    assert 4.8 < levels.min() < 7
+    assert 42 < levels.max() < 46
+
+
+def test_heavy_rain_is_grey_and_only_brightens(photos: Tensor) -> None:
+    dark = photos.repeat(4, 1, 1, 1) * 0.2
+    rain = batched.heavy_rain(generator(), dark, dark) - dark
+    unclipped = (dark + rain).amax(dim=1) < 1
+    assert float(rain.min()) > -0.51 / 255  # rounding to levels
+    assert float((rain.amax(dim=1) - rain.amin(dim=1))[unclipped].max()) < 1.01 / 255
+    assert 0.1 < float(rain.mean()) < 0.3
+
+
+@pytest.mark.skipif("QDR_DATA" not in os.environ, reason="QDR_DATA names no folder of research data")
+def test_heavy_rain_is_that_of_the_pairs_it_was_calibrated_on() -> None:
+    """Histograms of what rain adds to dark pixels, over all 18 pairs."""
+    edges = torch.tensor([-1, 0.5, 8, 16, 32, 48, 64, 96, 128, 160, 192, 256]) / 255
+    found = torch.zeros(2, len(edges) - 1)
+    for pair in match(Path(os.environ["QDR_DATA"]) / "derain" / "rain100h_train18"):
+        rainy, clean = (torch.tensor(image).permute(2, 0, 1)[None] / 255 for image in read_pair(*pair))
+        made = torch.cat([batched.heavy_rain(generator(seed), clean, clean) for seed in range(4)])
+        for row, images in enumerate((rainy, made)):
+            added = (images - clean).mean(dim=1)[:, clean[0].amax(dim=0) < 0.5]
+            found[row] += torch.histogram(added.flatten(), edges).hist
+    shares = found / found.sum(dim=1, keepdim=True)
+    assert float((shares[0] - shares[1]).abs().sum()) / 2 < 0.12
 
 
 def test_streaks_fall_along_their_angle() -> None:

@@ -125,7 +125,7 @@ def test_the_table(project: Path, capsys: pytest.CaptureFixture[str], monkeypatc
     assert lines["photos"].startswith("photos verified data/raw 7 of 7 test public domain, CC0 or CC BY")
     assert lines["bsds200"].startswith("bsds200 changed QDR_DATA 0 of 200 train non-commercial research")
     assert lines["kodak24"] == "kodak24 missing 0 of 24 test released by Kodak for unrestricted use qdr fetch kodak24"
-    assert lines["reside-its"].startswith("reside-its missing 0 of 13990 train none stated, academic use get it from https")
+    assert lines["reside-its"].startswith("reside-its missing 0 of 13990 train none stated, academic use get it from")
     (paths.raw("photos") / "coffee.png").write_bytes((paths.raw("photos") / "rocket.png").read_bytes())
     assert main(["data", "status", "--verify"]) == 0
     assert "not those that the installed packages give" in capsys.readouterr().out

@@ -4,7 +4,8 @@ Refused before a byte is written: members that would leave the folder, links and
 members or bytes than any set of images has, a compression that no photograph reaches, and what does not fit on the disk.
 Tar archives go through Python's own "data" filter (PEP 706) besides, and their compressed stream is read in bounded pieces:
 tarfile takes a long name or an extended header whole, so that a small file could make it fill the memory. `arrange` then
-picks the images by the card's layout: every publisher has another, and a stem must be equal on both sides of a pair.
+picks the images by the card's layout: every publisher has another, and a stem must be equal on both sides of a pair. It
+also cuts off what is no part of them: a border, or the other image of a pair in one picture.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import math
 import os
 import re
 import shutil
@@ -20,12 +22,17 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+import numpy as np
+from PIL import Image
+
 from qdr.errors import QdrError
 from qdr.files import WRITE_ERRORS
+from qdr.images.pairs import read_grey, read_image
 from qdr.suite.data.space import ensure_space, full_disk, size
 from qdr.suite.data.tasks import Layout
 
@@ -132,7 +139,8 @@ def arrange(tree: Path, layout: Layout, folder: Path, place: Callable[[Path, Pat
     """Place the images of `tree` that the layout names: in input/ and target/, or, without targets, in `folder` itself.
 
     Raises:
-        QdrError: when no image matches, a target is missing or two images get one name.
+        QdrError: when no image matches, a target or a depth map is missing, a name to be left out is not there, or two
+            images get one name.
     """
     found = sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file())
     inputs = folder / "input" if layout.target else folder
@@ -142,14 +150,39 @@ def arrange(tree: Path, layout: Layout, folder: Path, place: Callable[[Path, Pat
     if not matches:
         shown = f", such as {found[0]!r}," if found else ""
         raise QdrError(f"none of its {len(found)} files{shown} is where the manifest expects images: {layout.input!r}")
-    for match in matches:
-        name = match.expand(layout.name)
-        _place(tree / match[0], inputs / f"{name}{Path(match[0]).suffix}", place)
-        if layout.target:
-            target = tree / match.expand(layout.target)
-            if not target.is_file():
-                raise QdrError(f"{match[0]} has no target {match.expand(layout.target)}: the copy is not complete")
-            _place(target, folder / "target" / f"{name}{target.suffix}", place)
+    named = [(match.expand(layout.name), match) for match in matches]
+    if unknown := sorted(set(layout.without) - {name for name, _ in named}):
+        raise QdrError(f"it has no {unknown[0]!r}, which the manifest leaves out: the copy is another one")
+    edit = partial(_edit, layout=layout) if layout.edits else place
+    for name, match in ((name, match) for name, match in named if name not in layout.without):
+        _place(tree / match[0], inputs / f"{name}{'.png' if layout.edits else Path(match[0]).suffix}", edit)
+        for kind, template in (("target", layout.target), ("depth map", layout.depth)):
+            if not template:
+                continue
+            partner = tree / match.expand(template)
+            if not partner.is_file():
+                raise QdrError(f"{match[0]} has no {kind} {match.expand(template)}: the copy is not complete")
+            if kind == "target":
+                _place(partner, folder / "target" / f"{name}{'.png' if layout.edits else partner.suffix}", edit)
+            else:
+                _place(partner, inputs / f"{name}.depth.png", partial(_edit_depth, layout=layout))
+
+
+def _edit(source: Path, target: Path, layout: Layout) -> None:
+    _cut(Image.fromarray(read_image(source)), layout).save(target, compress_level=1)
+
+
+def _edit_depth(source: Path, target: Path, layout: Layout) -> None:
+    """Eight bits as sixteen, which a depth map has here."""
+    depth = np.asarray(_cut(Image.fromarray(read_grey(source)), layout), np.uint16) * 257
+    Image.fromarray(depth).save(target, compress_level=1)
+
+
+def _cut(image: Image.Image, layout: Layout) -> Image.Image:
+    width, height = image.size
+    right = width // 2 if layout.left_half else width
+    image = image.crop((layout.crop, layout.crop, right - layout.crop, height - layout.crop))
+    return image.reduce(math.ceil(max(image.size) / layout.longest)) if layout.longest else image
 
 
 def _place(source: Path, target: Path, place: Callable[[Path, Path], object]) -> None:

@@ -23,6 +23,7 @@ FEW = 30  # images below which a card warns of wide intervals
 VARIANTS = {  # where one file holds several degradations
     "haze": "Haze over a receding plane (or the measured depth, where there is one)",
     "indoor-haze": "Haze over a room, whose pieces stand at depths of their own",
+    "reside-haze": "Haze as in RESIDE's indoor sets, over the measured depth where there is one",
     "awgn-25": "White Gaussian noise of sigma 25 of 255, the field's synthetic test",
 }
 
@@ -41,8 +42,7 @@ def write_cards(config: Config, folder: Path) -> list[Path]:
 def data_card(config: Config, task: str, cards: dict[str, Card]) -> str:
     """The card as Markdown."""
     kinds = {config.data.degrade[task], *(entry.degrade for entry in config.data.test[task])} - {""}
-    degraded = config.data.train[task] == SCENES or cards[config.data.train[task]].kind == "clean"
-    if not degraded and not config.data.scenes.heldout:
+    if not synthetic(config, task, cards) and not config.data.scenes.heldout:
         kinds.discard(config.data.degrade[task])  # real pairs throughout: nothing is degraded by it
     models = [f"- `{kind}`: {describe(kind)}" for kind in sorted(kinds)]
     lines = [
@@ -96,16 +96,16 @@ def content(config: Config, task: str, split: str) -> str:
 
 def leak_check(config: Config, task: str) -> str:
     """What stands against test images in training: worded as what is checked, and when."""
-    source = config.data.train[task]
-    if source == SCENES:
+    sources = [source for source in config.data.train[task] if source != SCENES]
+    if not sources:
         heldout = " Held-out scenes are drawn from other random numbers than training scenes." * bool(
             config.data.scenes.heldout
         )
         drawn = "Every training image is drawn by a program (`qdr/suite/data/scenes.py`): no photograph enters training."
         return drawn + heldout
-    tested = ", ".join(f"`{entry.source}`" for entry in config.data.test[task])
+    tested = _quoted([entry.source for entry in config.data.test[task]])
     return (
-        f"`qdr prepare {task}` compares every image of {tested} with those of `{source}` by a perceptual hash "
+        f"`qdr prepare {task}` compares every image of {tested} with those of {_quoted(sources)} by a perceptual hash "
         f"(`qdr/suite/data/leaks.py`) and stops where {THRESHOLD} or fewer of {SIDE * SIDE} bits differ, so that nothing is "
         "trained on it. Of pairs the targets are compared. Not found: most crops of 5 % or more, and "
         "another photograph of the same place."
@@ -114,16 +114,12 @@ def leak_check(config: Config, task: str) -> str:
 
 def weights_licence(config: Config, task: str, cards: dict[str, Card]) -> str:
     """The terms of weights trained on a task's data: ours, unless a source's licence has to be passed on."""
-    source = config.data.train[task]
-    if source == SCENES:
-        return WEIGHTS_LICENCE
-    about = cards[source]
-    if about.terms == "free":
-        return f"{WEIGHTS_LICENCE}; trained on {about.title} (licence of the images: {about.licence})"
-    return (
-        f"that of the training images, {about.title}: {about.licence}; forbidden: {about.forbids}. The code is "
-        f"{WEIGHTS_LICENCE}, these weights are not"
-    )
+    sources = [cards[source] for source in config.data.train[task] if source != SCENES]
+    if bound := [about for about in sources if about.terms != "free"]:
+        terms = "; ".join(f"{about.title}: {about.licence}; forbidden: {about.forbids}" for about in bound)
+        return f"that of the training images, {terms}. The code is {WEIGHTS_LICENCE}, these weights are not"
+    free = ", ".join(f"{about.title} (licence of the images: {about.licence})" for about in sources)
+    return f"{WEIGHTS_LICENCE}; trained on {free}" if free else WEIGHTS_LICENCE
 
 
 def describe(kind: str) -> str:
@@ -136,22 +132,30 @@ def describe(kind: str) -> str:
 
 
 def _training(config: Config, task: str, cards: dict[str, Card]) -> list[str]:
-    source, kind, scenes = config.data.train[task], config.data.degrade[task], config.data.scenes
-    if source == SCENES:
-        made = f"{scenes.train} procedural scenes of {scenes.size}x{scenes.size}, degraded by '{kind}'"
-        return [f"{made}.", f"Validation: {scenes.validation} further scenes."]
-    about, held = cards[source], math.ceil(cards[source].count / config.data.holdout) if config.data.holdout else 0
-    what = f"clean images, {how_degraded(config, task)}" if about.kind == "clean" else "real pairs"
-    validation = f"{held} images of the source, every {config.data.holdout}th, not trained on" if held else "none"
+    kind, scenes, lines, validation = config.data.degrade[task], config.data.scenes, [], []
+    for source in config.data.train[task]:
+        if source == SCENES:
+            alone = len(config.data.train[task]) == 1
+            how = f", degraded by '{kind}'" if alone else " beside them"
+            lines.append(f"{scenes.train} procedural scenes of {scenes.size}x{scenes.size}{how}.")
+            validation += [f"{scenes.validation} further scenes"] if scenes.validation else []
+            continue
+        about, held = cards[source], math.ceil(cards[source].count / config.data.holdout) if config.data.holdout else 0
+        what = f"clean images, {how_degraded(config, task)}" if about.kind == "clean" else "real pairs"
+        lines.append(f"`{source}`, {about.title}: {about.count - held} {what}.")
+        validation += [f"{held} images of `{source}`, every {config.data.holdout}th, not trained on"] if held else []
     if own := config.data.validation.get(task):
-        validation = f"`{own}`, {cards[own].title}, degraded by '{kind}'"
-    mixed = [f"{scenes.train} procedural scenes of {scenes.size}x{scenes.size} beside them."] if mixes(config, task) else []
-    return [f"`{source}`, {about.title}: {about.count - held} {what}.", *mixed, f"Validation: {validation}."]
+        validation = [f"`{own}`, {cards[own].title}, degraded by '{kind}'"]
+    return [*lines, f"Validation: {'; '.join(validation) or 'none'}."]
 
 
-def mixes(config: Config, task: str) -> bool:
-    """Whether procedural scenes are trained on beside the photographs of a source."""
-    return config.data.train[task] != SCENES and bool(config.data.scenes.train)
+def synthetic(config: Config, task: str, cards: dict[str, Card]) -> bool:
+    """Whether a task is trained on images that are degraded here."""
+    return any(source == SCENES or cards[source].kind == "clean" for source in config.data.train[task])
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def how_degraded(config: Config, task: str) -> str:
@@ -173,14 +177,14 @@ def _row(config: Config, task: str, split: str, cards: dict[str, Card]) -> str:
 def _limits(config: Config, task: str, cards: dict[str, Card]) -> list[str]:
     data = config.data
     lines = []
-    if data.train[task] == SCENES:
+    if SCENES in data.train[task]:
         lines.append("Training scenes are drawn, not photographed: their edges and textures are not those of photographs.")
     for entry in data.test[task]:
         if entry.degrade == data.degrade[task]:
             lines.append(f"`{entry.source}` is degraded as the training images are: it says nothing of other degradations.")
         elif entry.degrade:
             lines.append(f"`{entry.source}` has a synthetic degradation.")
-        elif data.train[task] == SCENES or cards[data.train[task]].kind == "clean":
+        elif synthetic(config, task, cards):
             lines.append(f"`{entry.source}` holds real pairs; '{data.degrade[task]}', of the training images, is synthetic.")
         if cards[entry.source].count < FEW:
             lines.append(f"`{entry.source}` has {cards[entry.source].count} images: intervals over images are wide.")
@@ -188,7 +192,7 @@ def _limits(config: Config, task: str, cards: dict[str, Card]) -> list[str]:
 
 
 def _sources(config: Config, task: str, cards: dict[str, Card]) -> list[str]:
-    names = dict.fromkeys([config.data.train[task], *(entry.source for entry in config.data.test[task])])
+    names = dict.fromkeys([*config.data.train[task], *(entry.source for entry in config.data.test[task])])
     shown = []
     for name in [name for name in names if name != SCENES]:
         about = cards[name]

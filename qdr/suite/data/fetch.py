@@ -39,7 +39,7 @@ def fetch(source: str, accepted: bool = False) -> Path:
             from_wheels(entry, folder)
         elif entry.origin == "folder":
             whence = entry.folder
-            _from_folder(source, entry, folder)
+            from_folder(source, entry, local_folder(source, entry), folder)
         elif entry.origin == "archive":
             whence = _from_archive(source, entry, folder, accepted)
         else:
@@ -89,11 +89,18 @@ def local_folder(source: str, entry: Card) -> Path:
     return origin
 
 
-def _from_folder(source: str, entry: Card, folder: Path) -> None:
-    origin = local_folder(source, entry)
-    print(f"{source}: {entry.licence}; {entry.homepage}")
+def from_folder(source: str, entry: Card, origin: Path, folder: Path) -> None:
+    """Write a checked folder of research data to `folder`, as it is or as the card's layout says."""
+    left_out = f"; {len(entry.layout.without)} left out: {entry.note}" if entry.layout.without else ""
+    print(f"{source}: {entry.licence}; {entry.homepage}{left_out}")
     expect(tree_digest(origin), entry.sha256, entry.folder, "its content differs from what was measured; copy it again")
-    shutil.copytree(origin, folder, dirs_exist_ok=True)
+    if not entry.arranged:
+        shutil.copytree(origin, folder, dirs_exist_ok=True)
+        return
+    try:
+        arrange(origin, entry.layout, folder, shutil.copyfile)
+    except QdrError as error:
+        raise QdrError(f"{entry.folder}: {error}") from error
 
 
 def _from_archive(source: str, entry: Card, folder: Path, accepted: bool) -> str:

@@ -1,13 +1,14 @@
 """Make the pairs of a task: clean images degraded, paired sets copied, all cut to multiples of 16 pixels.
 
-train         procedural scenes, or a source of photographs or pairs (data.train)
-val           every holdout-th image of it, or a source of its own (data.validation), or scenes
+train         the task's sources together (data.train): procedural scenes, photographs degraded, real pairs
+val           every holdout-th image of each and scenes of their own, or a source of its own (data.validation)
 photos, ...   a split per test set, named after its source: photographs degraded, or real pairs
 scenes        held-out procedural scenes, where the profile renders any
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -59,23 +60,39 @@ def prepare(config: Config, task: str) -> None:
         splits[SCENES] = _degraded(config, task, paths.scenes("heldout"), config.data.degrade[task])
     with files.replacing(paths.prepared(task, "train").parent) as folder, ThreadPoolExecutor(config.threads) as pool:
         for split, pairs in splits.items():
+            listed = list(pairs)
+            if twice := [name for name, count in Counter(name for name, _ in listed).items() if count > 1]:
+                raise QdrError(f"{task}/{split}: two images would be named {twice[0]!r}: name one of them otherwise")
             for kind in ("input", "target", "truth"):
                 (folder / split / kind).mkdir(parents=True)
-            for done in [pool.submit(_write, folder / split, *pair) for pair in pairs]:
+            for done in [pool.submit(_write, folder / split, *pair) for pair in listed]:
                 done.result()
 
 
 def _training(config: Config, task: str) -> dict[str, Pairs]:
-    """The splits train and val.
+    """The splits train and val; where there are several sources beside scenes, an image's name begins with its source's.
 
     Raises:
-        QdrError: when a test background is among the training photographs.
+        QdrError: when a source is not for training, or holds a background of a test.
     """
-    source, kind = config.data.train[task], config.data.degrade[task]
+    folders = {source: paths.raw(source) for source in config.data.train[task] if source != SCENES}
+    for source in folders:
+        if card(source).split != "train":
+            raise QdrError(f"data.train.{task}: source {source!r} is for {card(source).split}: train on another one")
+    if folders:
+        check_leaks(folders, {entry.source: paths.raw(entry.source) for entry in config.data.test[task]})
+    splits: dict[str, list[tuple[str, Make]]] = {"train": [], "val": []}
+    for source in config.data.train[task]:
+        prefix = f"{source}-" if source in folders and len(folders) > 1 else ""
+        for split, pairs in _of_source(config, task, source).items():
+            splits[split] += [(f"{prefix}{name}", make) for name, make in pairs]
+    return dict(splits)
+
+
+def _of_source(config: Config, task: str, source: str) -> dict[str, Pairs]:
+    kind, folder = config.data.degrade[task], paths.raw(source)
     if source == SCENES:
         return {split: _degraded(config, task, paths.scenes(split), kind) for split in ("train", "val")}
-    folder = paths.raw(source)
-    check_leaks({source: folder}, {entry.source: paths.raw(entry.source) for entry in config.data.test[task]})
     if card(source).kind == "pairs":
         kept = {name for i, (name, _, _) in enumerate(match(folder)) if _held_out(config, i)}
         pairs = list(_paired(folder))
@@ -84,8 +101,7 @@ def _training(config: Config, task: str) -> dict[str, Pairs]:
     kept = {name for i, name in enumerate(names) if _held_out(config, i)}
     copies = config.data.copies
     photographs = [_degraded(config, task, folder, kind, set(names) - kept, scale, copies) for scale in config.data.scales]
-    scenes = [_degraded(config, task, paths.scenes("train"), kind)] if config.data.scenes.train else []
-    return {"train": chain(*photographs, *scenes), "val": _degraded(config, task, folder, kind, kept)}
+    return {"train": chain(*photographs), "val": _degraded(config, task, folder, kind, kept)}
 
 
 def _held_out(config: Config, index: int) -> bool:

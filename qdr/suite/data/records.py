@@ -39,7 +39,7 @@ def tree_digest(folder: Path) -> str:
 def expected_digest(source: str, entry: Card) -> str:
     """What the folder's checksum must be: pinned on the card, or recorded; empty when nobody has seen it yet."""
     if entry.origin == "folder":
-        return entry.sha256
+        return "" if entry.arranged else entry.sha256
     records = read_json(paths.hashes()) if paths.hashes().is_file() else {}
     return str(records.get(source, {}).get("sha256", ""))
 

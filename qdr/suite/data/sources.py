@@ -26,7 +26,7 @@ from qdr.errors import QdrError
 from qdr.images.pairs import images_in, match
 from qdr.suite import paths
 from qdr.suite.data.archive import arrange
-from qdr.suite.data.fetch import check
+from qdr.suite.data.fetch import check, from_folder
 from qdr.suite.data.records import expected_digest, fault, remember, tree_digest
 from qdr.suite.data.tasks import Card, card, load_cards
 from qdr.suite.data.wheels import from_wheels
@@ -73,11 +73,11 @@ def present(split: str) -> dict[str, Path]:
 
 
 def held(source: str, entry: Card) -> Path | None:
-    """The folder that holds a source: data/raw/<source>, else the one below QDR_DATA."""
+    """The folder that holds a source: data/raw/<source>, else the one below QDR_DATA where it is taken as it is."""
     if paths.raw(source).is_dir():
         return paths.raw(source)
     base = os.environ.get("QDR_DATA")
-    local = Path(base) / entry.folder if base and entry.folder else None
+    local = Path(base) / entry.folder if base and entry.folder and not entry.arranged else None
     return local if local and local.is_dir() else None
 
 
@@ -92,11 +92,14 @@ def add(source: str, folder: Path) -> Path:
         raise QdrError(f"source {source!r} comes inside installed packages: `qdr fetch {source}` makes it")
     if not folder.is_dir():
         raise QdrError(f"{folder} is no folder: give the one that holds the images of {source!r}")
-    print(f"{source}: {entry.licence}; {entry.homepage}")
+    if not entry.arranged:
+        print(f"{source}: {entry.licence}; {entry.homepage}")
     target = paths.raw(source)
     with files.replacing(target) as place:
         place.mkdir()
-        if entry.kind == "pairs" and (folder / "input").is_dir():
+        if entry.arranged:
+            from_folder(source, entry, folder, place)
+        elif entry.kind == "pairs" and (folder / "input").is_dir():
             for side in ("input", "target"):
                 (place / side).mkdir()
             for _, degraded, clean in match(folder):

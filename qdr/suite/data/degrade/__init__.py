@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from qdr.errors import check_choice
 from qdr.seed import derive
 from qdr.suite.data.degrade.camera import add_camera_noise
-from qdr.suite.data.degrade.haze import add_haze, invent_depth, invent_room
+from qdr.suite.data.degrade.haze import add_haze, add_reside_haze, invent_depth, invent_room
 from qdr.suite.data.degrade.heavy_rain import add_heavy_rain
 from qdr.suite.data.degrade.lowlight import darken
 from qdr.suite.data.degrade.noise import add_gaussian, add_noise
@@ -30,6 +30,7 @@ DEGRADATIONS: dict[str, Degradation] = {
     "rain": add_rain,
     "noise": add_noise,
     "indoor-haze": partial(add_haze, invent=invent_room),
+    "reside-haze": add_reside_haze,
     "heavy-rain": add_heavy_rain,
     "camera-noise": add_camera_noise,
     "awgn-25": partial(add_gaussian, sigma=25 / 255),

@@ -6,6 +6,11 @@ J is the clear image, d the depth, beta the scattering coefficient, A the airlig
 2019, arXiv 1712.04143). The truth map is 1 - t. An image without a depth map gets an invented one: a plane that
 recedes upwards with smooth relief, so that haze is thick far up and thin close by, or a room: pieces of the image at
 depths of their own, so that haze changes where objects end, as it does indoors.
+
+`add_reside_haze` makes it as RESIDE's indoor sets are made: beta in 0.6 to 1.8, one airlight for the three channels, 0.7
+to 1 (FACT, that paper). READING: d is the depth over the image's farthest. On 50 images of NYU Depth v2 that gives inputs of
+12.8 dB on average, against 12.3 dB of 24 pairs of SOTS indoor; d in metres gives 6.5 dB, d over 10 metres 17.0 dB. The truth
+map is then d itself, from which any other haze of the image can be made.
 """
 
 from __future__ import annotations
@@ -20,6 +25,8 @@ from qdr.suite.data.texture import Field, spectral_noise
 BETA = (0.8, 2.0)
 AIRLIGHT = (0.75, 1.0)
 TINT = 0.02
+INDOOR_BETA = (0.6, 1.8)
+INDOOR_AIRLIGHT = (0.7, 1.0)
 
 
 def transmission(depth: Field, beta: float) -> Field:
@@ -60,3 +67,12 @@ def add_haze(
     airlight = np.float32(rng.uniform(*AIRLIGHT)) + rng.normal(0, TINT, 3).astype(np.float32)
     hazy = clean * t[..., None] + np.clip(airlight, 0, 1) * (1 - t[..., None])
     return hazy, 1 - t
+
+
+def add_reside_haze(rng: np.random.Generator, clean: Field, depth: Field | None) -> tuple[Field, Field]:
+    """Hazy image and depth, 1 at the farthest pixel; of a room, where the depth is not known."""
+    if depth is None:
+        depth = invent_room(rng, clean)
+    depth = np.asarray(depth / max(float(depth.max()), 1e-6), np.float32)
+    t = transmission(depth, rng.uniform(*INDOOR_BETA))[..., None]
+    return clean * t + np.float32(rng.uniform(*INDOOR_AIRLIGHT)) * (1 - t), depth
