@@ -46,7 +46,7 @@ Show = Callable[[int, int], None]
 STEPS = 300  # of a part
 BATCH = 8
 SIDE = 64  # pixels of a tile of a calibration image
-TILES = 128
+TILES = 64
 MOST = 8
 LR_ROUNDING, LR_SCALES = 2e-2, 4e-3
 STRENGTH = 10.0  # of f_reg's mean over the weights of a part
@@ -266,10 +266,11 @@ def _fit(
 
 
 def _tiles(images: Sequence[Tensor]) -> Tensor:
-    """Squares cut side by side from the images, [n, c, s, s]."""
+    """Squares cut side by side from the images, `TILES` of them spread over all, [n, c, s, s]."""
     side = min(SIDE, *(min(image.shape[2:]) for image in images))
     cut = [image.unfold(2, side, side).unfold(3, side, side) for image in images]  # [n, c, rows, columns, s, s]
-    return torch.cat([x.permute(0, 2, 3, 1, 4, 5).reshape(-1, x.shape[1], side, side) for x in cut])[:TILES]
+    tiles = torch.cat([x.permute(0, 2, 3, 1, 4, 5).reshape(-1, x.shape[1], side, side) for x in cut])
+    return tiles[torch.linspace(0, len(tiles) - 1, min(TILES, len(tiles))).round().long()]
 
 
 def _parts(model: nn.Module, example: Tensor, blocks: bool) -> dict[str, int]:
