@@ -90,7 +90,8 @@ class TrainConfig:
     processes; each works its share off in `accumulate` pieces. `on_nonfinite` says what to do with a step whose loss or
     gradients are not finite: "stop", or "skip" it and count. `muon` is the learning rate of layers between many channels
     where Muon trains them, and 0 where AdamW does. `loss` is the reconstruction loss, a name of
-    `qdr.suite.train.objective.LOSSES`.
+    `qdr.suite.train.objective.LOSSES`. `ema` is the decay of an exponential moving average of weights and scales, which is then
+    what is validated and stored; 0 keeps the last ones.
     """
 
     steps: int
@@ -107,6 +108,7 @@ class TrainConfig:
     on_nonfinite: str = "stop"
     muon: float = 0.0
     loss: str = "l1"
+    ema: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -251,6 +253,8 @@ def _check(config: Config) -> None:
         positive |= {f"{name}.{key}": getattr(schedule, key) for key in _COUNTS}
         check_choice(f"{name}.on_nonfinite", schedule.on_nonfinite, ("stop", "skip"))
         check_choice(f"{name}.loss", schedule.loss, ("l1", "psnr"))
+        if not 0 <= schedule.ema < 1:
+            raise QdrError(f"{name}.ema must be at least 0 and below 1, got {schedule.ema}")
         if schedule.batch % max(1, schedule.accumulate):
             raise QdrError(f"{name}.batch ({schedule.batch}) must be a multiple of accumulate ({schedule.accumulate})")
     for key, value in positive.items():

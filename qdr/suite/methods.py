@@ -2,8 +2,8 @@
 
 A method is one line there; `qdr@weight=4` is the method `qdr` with one key changed, wherever a method is named. The names in
 it (model, quantizer, observers, places, distance, balance, tool) are those of one dict per kind: `qdr.suite.zoo.NETWORKS`,
-`qdr.quant.quantizers.QUANTIZERS`, `qdr.quant.observers.OBSERVERS`, `qdr.distill.distances.DISTANCES`,
-`qdr.distill.balancers.BALANCERS`.
+`qdr.quant.quantizers.QUANTIZERS`, `qdr.quant.observers.OBSERVERS`, `qdr.quant.reconstruct.METHODS`,
+`qdr.distill.distances.DISTANCES`, `qdr.distill.balancers.BALANCERS`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Recipe:
         observer: how the scales of activations are calibrated.
         weight_observer: how those of weights are, "minmax" or "mse".
         trains: False stops after calibration (PTQ).
+        equalize: cross-layer equalisation before calibration, bias correction after.
+        reconstruct: after calibration, a name of `qdr.quant.reconstruct.METHODS`, or "none".
         places: where it distils: output, encoder, bottleneck, decoder, all.
         distance: between student's and teacher's features.
         balance: how the losses are weighed.
@@ -52,6 +54,8 @@ class Recipe:
     observer: str = "mse"
     weight_observer: str = "mse"
     trains: bool = True
+    equalize: bool = False
+    reconstruct: str = NONE
     places: list[str] = field(default_factory=list)
     distance: str = "relative-l1"
     balance: str = "fixed"
@@ -133,5 +137,7 @@ def _check(name: str, recipe: Recipe, found: dict[str, Recipe]) -> None:
         raise QdrError(f"{name}.weight_observer must be 'minmax' or 'mse', got {recipe.weight_observer!r}")
     if recipe.scratch and recipe.places:
         raise QdrError(f"{name}: a method trained from scratch has no teacher; drop `places` or set `start`")
+    if (recipe.equalize or recipe.reconstruct != NONE) and (recipe.quantizer == NONE or recipe.trains):
+        raise QdrError(f"{name}: `equalize` and `reconstruct` are for quantized models that are not trained: `trains: false`")
     if not recipe.labels and "output" not in recipe.places:
         raise QdrError(f"{name}: without labels the teacher's output is the target; add 'output' to `places`")

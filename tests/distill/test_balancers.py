@@ -13,7 +13,7 @@ from qdr.distill.balancers.base import BottleneckGradients
 from qdr.distill.balancers.pcgrad import project
 from qdr.errors import QdrError
 
-WEIGHTINGS = ("fixed", "lmr", "uncertainty", "dwa", "gradnorm")
+WEIGHTINGS = ("fixed", "lmr", "uncertainty", "dwa", "gradnorm", "gor")
 
 
 class Quadratic(nn.Module):
@@ -77,6 +77,22 @@ def test_uncertainty_weights_tend_to_the_inverse_losses(a: float, b: float) -> N
     log = run(rule, model, 600, 0.0, 0.05)  # the losses stay 2a and 2b
     assert log["weight_rec"] == pytest.approx(1 / (2 * a), rel=5e-2)
     assert log["weight_bottleneck"] == pytest.approx(1 / (2 * b), rel=5e-2)
+
+
+@settings(max_examples=3)
+@given(st.floats(0.05, 20), st.floats(0.05, 20), st.floats(0.1, 2))
+def test_gor_ends_at_the_root_of_its_quadratic(a: float, b: float, weight: float) -> None:
+    """u^2 = L (1 + u) for the two weighted losses, 2a and 2b weight; the weights are 1 / u and weight / u."""
+    log = run(balancer("gor", 2, weight, 1), Quadratic(a, b), 400, 0.0, 0.05)
+    one, two = 2 * a, 2 * b * weight
+    assert log["weight_rec"] == pytest.approx(2 / (one + (one**2 + 4 * one) ** 0.5), rel=2e-2)
+    assert log["weight_bottleneck"] == pytest.approx(2 * weight / (two + (two**2 + 4 * two) ** 0.5), rel=2e-2)
+
+
+def test_gor_has_two_scalars_and_starts_from_the_given_weights() -> None:
+    rule = balancer("gor", 4, 0.3, 1)
+    assert sum(p.numel() for p in rule.parameters()) == 2
+    assert torch.equal(rule.weights(), torch.tensor([1.0, 0.3, 0.3, 0.3]))
 
 
 @settings(max_examples=8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qdr.distill.balancers import dwa, fixed, gradnorm, lmr, pcgrad, uncertainty
+from qdr.distill.balancers import dwa, fixed, gor, gradnorm, lmr, pcgrad, uncertainty
 from qdr.distill.balancers.base import Balancer, Log
 from qdr.errors import check_choice
 
@@ -11,6 +11,7 @@ __all__ = ["BALANCERS", "Balancer", "Log", "balancer"]
 BALANCERS: dict[str, type[Balancer]] = {
     "dwa": dwa.Balance,
     "fixed": fixed.Balance,
+    "gor": gor.Balance,
     "gradnorm": gradnorm.Balance,
     "lmr": lmr.Balance,
     "pcgrad": pcgrad.Balance,

@@ -21,6 +21,7 @@ from qdr.machine import has_bf16
 from qdr.suite.config import TrainConfig
 from qdr.suite.data.loader import Batches, PairSet
 from qdr.suite.train import stop
+from qdr.suite.train.average import Average
 from qdr.suite.train.checkpoint import Metrics, Progress
 from qdr.suite.train.guards import Guard, finite
 from qdr.suite.train.objective import Objective
@@ -50,7 +51,8 @@ def fit(
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective.move(device)
     guard = Guard(schedule.on_nonfinite, model)
-    stateful = (model, objective, optimizer, guard)
+    average = Average(model, schedule.ema)
+    stateful = (model, objective, optimizer, guard, average)
     start, metrics = progress.restore(*stateful)
     ranks.same_everywhere(model)
     progress.log.parent.mkdir(parents=True, exist_ok=True)
@@ -65,9 +67,12 @@ def fit(
             entry = step_on(model, objective, optimizer, degraded, target, bf16, step, schedule.accumulate)
             if guard.admits(entry["loss"], model):
                 optimizer.step()
+                average.update()
             elif guard.gives_up():
                 raise guard.stop(model, degraded, step, progress)
             last = step + 1 == schedule.steps
+            if last:
+                average.apply()
             if last and ranks.rank() == 0:
                 entry |= guard.health(model) | ({"val_psnr": validate(model, validation)} if validation else {})
             if last or step % schedule.log_every == 0:

@@ -25,10 +25,10 @@ PSNR_FLOOR = 1e-5  # mean squared error, 50 dB: a nearer image hardly counts mor
 
 
 def psnr_loss(restored: Tensor, target: Tensor) -> Tensor:
-    """Mean over images of ln(mean squared error + `PSNR_FLOOR`) / 10, that is -PSNR / 43.4 (loss of NAFNet, Chen et al.,
-    ECCV 2022, arXiv 2204.04676); [n, 3, h, w] each.
+    """Mean over images of ln(1 + mean squared error / `PSNR_FLOOR`) / 10, that is -PSNR / 43.4 but for a constant, which makes
+    it 0 for equal images (loss of NAFNet, Chen et al., ECCV 2022, arXiv 2204.04676); [n, 3, h, w] each.
     """
-    return ((restored - target).square().mean(dim=(1, 2, 3)) + PSNR_FLOOR).log().mean() / 10
+    return torch.log1p((restored - target).square().mean(dim=(1, 2, 3)) / PSNR_FLOOR).mean() / 10
 
 
 LOSSES = {"l1": l1, "psnr": psnr_loss}

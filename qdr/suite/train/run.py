@@ -1,7 +1,7 @@
 """Make one model: an FP32 teacher, or a method applied to one.
 
 A method starts from its FP32 teacher's weights, is calibrated, and then trained with fake quantization; PTQ stops after
-calibration. FP32 "tuned as long" goes on from the teacher for as many steps: the honest ceiling.
+calibration, or after reconstruction, which reads the calibration images alone. FP32 "tuned as long" goes on from the teacher for as many steps: the honest ceiling.
 
 Finished models are kept in a store under a fingerprint of everything that determines them: code, configuration, data,
 teacher, versions. Its folder is a copy out of the store, so that one more method, an interrupted stage or another profile
@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import lru_cache, partial
 from pathlib import Path
@@ -26,14 +27,17 @@ from qdr import files, ranks
 from qdr.distill.balancers import BALANCERS
 from qdr.images.calibration import GRAIN, checked
 from qdr.images.tensor import to_tensor
+from qdr.quant.equalize import equalize
 from qdr.quant.policy import describe
 from qdr.quant.prepare import calibrate, link, prepare, set_mode
 from qdr.quant.quantizers import QUANTIZERS
+from qdr.quant.reconstruct import correct_biases, reconstruct
 from qdr.seed import derive, seed_everything
 from qdr.suite import paths
 from qdr.suite.config import Config
 from qdr.suite.data.loader import Batches, PairSet
 from qdr.suite.data.online import PAIRS, OnlineSet
+from qdr.suite.methods import NONE
 from qdr.suite.train.checkpoint import Progress, exclusive, load_weights, save_run
 from qdr.suite.train.code import digest
 from qdr.suite.train.display import Show, nowhere
@@ -105,12 +109,30 @@ def train_model(
     schedule = config.fp32 if recipe.scratch else config.tune
     objective = Objective(recipe, model, guide, config.distill.every, schedule.steps, schedule.loss)
     if recipe.quantized:
-        calibrate(prepare(model, run.bits, recipe.quantization), _calibration(data, config.quant.calibration))
+        _quantize(model, run, _calibration(data, config.quant.calibration), seed, partial(show, run.title))
     if not recipe.trains:
         return model, [{"step": 0} | ({"val_psnr": validate(model, validation)} if validation else {})]
     own = config.quant.lr_scales, config.distill.lr_balance, schedule.muon, config.quant.lr_offsets
     optimizer = make_optimizer(model, objective, schedule.lr, schedule.weight_decay, *own)
     return model, fit(model, objective, optimizer, source, validation, schedule, seed, progress, partial(show, run.title))
+
+
+def _quantize(
+    model: nn.Module, run: Run, images: list[torch.Tensor], seed: int, show: Callable[[int, int], None]
+) -> None:
+    """Prepare and calibrate `model` by the run's recipe, in place. A signal ends it at once: it takes seconds, and the run
+    starts anew.
+    """
+    recipe = run.recipe
+    if recipe.equalize:
+        equalize(model, images[0])
+    calibrate(prepare(model, run.bits, recipe.quantization), images)
+    if recipe.equalize:
+        correct_biases(model, images)
+    if recipe.reconstruct != NONE:
+        model.to(ranks.device())
+        reconstruct(model, images, recipe.reconstruct, seed, show=show)
+        model.cpu()
 
 
 def identity(config: Config, run: Run) -> dict[str, Any]:
@@ -130,6 +152,8 @@ def _modules(config: Config, run: Run) -> tuple[str, ...]:
     found = {type(build_model(name, config.model)).__module__ for name in networks}
     if recipe.quantized:
         found |= {"qdr.quant.prepare", "qdr.quant.layers", QUANTIZERS[recipe.quantizer].__name__}
+    found |= {"qdr.quant.equalize", "qdr.quant.reconstruct"} if recipe.equalize else set()
+    found |= {"qdr.quant.reconstruct"} if recipe.reconstruct != NONE else set()
     found |= {BALANCERS[recipe.balance].__module__}
     found |= {"qdr.distill.points", "qdr.distill.distances"} if recipe.places else set()
     found |= {"qdr.suite.data.online"} if degradation(config, run) else set()
