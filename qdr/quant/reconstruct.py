@@ -312,7 +312,7 @@ def _pass(model: nn.Module, name: str, calls: int, data: Tensor) -> _Seen:
     seen: list[tuple[tuple[Tensor, ...], Tensor]] = []
 
     def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen.append((inputs, output))
+        seen.append((inputs, output.clone()))  # what comes after may write into it
         if len(seen) % calls == 0:
             raise _Reached
 

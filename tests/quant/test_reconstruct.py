@@ -59,7 +59,7 @@ def test_a_weight_ends_on_one_of_the_two_integers_beside_it(method: str, scheme:
         scale = layer.quantizer.scale(weight).detach()
         assert torch.equal(scale, old.quantizer.scale(old.weight).detach())
         assert torch.equal(layer.real_bias, old.real_bias)
-        integers = layer.quantizer.integers(weight)
+        integers = layer.quantizer.integers(weight).detach()
         assert torch.equal(integers * scale, weight)
         assert int(integers.abs().max()) <= layer.quantizer.high
         exact = (old.weight.detach() / scale).clamp(-layer.quantizer.high, layer.quantizer.high)
