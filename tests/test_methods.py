@@ -10,6 +10,7 @@ from qdr.distill.points import PLACES
 from qdr.errors import QdrError
 from qdr.quant.observers import OBSERVERS, WEIGHT_OBSERVERS
 from qdr.quant.quantizers import QUANTIZERS
+from qdr.quant.reconstruct import METHODS
 from qdr.suite.export.published import TOOLS
 from qdr.suite.methods import NONE, catalogue, recipe
 from qdr.suite.report.style import colour
@@ -24,6 +25,7 @@ def test_every_name_in_the_catalogue_exists() -> None:
         assert found.weight_observer in WEIGHT_OBSERVERS, name
         assert found.balance in BALANCERS, name
         assert found.distance in (*DISTANCES, DECODED), name
+        assert found.reconstruct in (NONE, *METHODS), name
         assert set(found.places) <= set(PLACES), name
         assert found.tool in (NONE, *TOOLS), name
         assert colour(name).startswith("#")
@@ -35,6 +37,7 @@ def test_every_part_is_used_by_a_method() -> None:
         "quantizer": list(QUANTIZERS),
         "balance": BALANCERS,
         "observer": OBSERVERS,
+        "reconstruct": METHODS,
         "distance": [*DISTANCES, DECODED],
         "tool": TOOLS,
     }.items():
@@ -58,6 +61,8 @@ def test_a_variation_changes_one_key() -> None:
         ("a: {label: A, granularity: pixel}", "must be 'channel' or 'tensor'"),
         ("a: {label: A, weight_observer: percentile}", "a.weight_observer must be 'minmax' or 'mse', got 'percentile'"),
         ("fp32: {label: F, start: scratch}\na: {label: A, labels: false}", "the teacher's output is the target"),
+        ("a: {label: A, quantizer: lsq, reconstruct: qdrop}", "are for quantized models without training"),
+        ("a: {label: A, trains: false, equalize: true}", "are for quantized models without training"),
         ("[]", "must be a mapping"),
     ],
 )

@@ -53,7 +53,7 @@ def pairs(recording: Recording) -> list[tuple[nn.Conv2d, nn.Conv2d]]:
     for op in recording.ops:
         if isinstance(op.module, nn.Conv2d) and type(op.module) is nn.Conv2d:
             nexts.setdefault(op.module, set()).add(_next(recording, op.outputs[0]))
-    lone = [(first, *seconds) for first, seconds in nexts.items() if len(seconds) == 1]
+    lone = [(first, second) for first, seconds in nexts.items() if len(seconds) == 1 for second in seconds]
     calls = recording.calls
     return [(first, second) for first, second in lone if second is not None and calls[first] == calls[second]]
 

@@ -8,11 +8,12 @@ in the order they run, each on inputs as the parts before leave them. Three meth
   Loss: squared error of the layer's output, after a ReLU where one follows at once, and f_reg = sum 1 - |2 h(v) - 1|^beta,
   whose beta falls from 20 to 2 after a warm-up and drives every h to 0 or 1. Activation steps stay as calibrated.
 - `brecq`, block by block (Li et al., ICLR 2021, arXiv 2102.05426). The error of a block's output is weighted by the squared
-  gradient of the network's loss (eq. 10). READING: without labels that loss is the squared difference between the quantized
-  and the FP32 network's output, its gradient is taken once, in the calibrated network, and activation steps (LSQ) are learned
+  gradient of the network's loss (eq. 10). READING: without labels that loss is the squared difference of the quantized and
+  the FP32 network's outputs, its gradient is taken once, in the calibrated network, and activation steps (LSQ) are learned
   beside the rounding, not after it.
-- `qdrop`, block by block (Wei et al., ICLR 2022, arXiv 2203.05740, eq. 10 and algorithm 1): each value that a block reads,
-  and each that is quantized inside it, is the FP32 one with probability 1/2. Activation steps are learned; no weighting.
+- `qdrop`, block by block (Wei et al., ICLR 2022, arXiv 2203.05740, section 4): each value that a block reads is, with
+  probability 1/2, that of the FP32 network, and each that is quantized inside it the one before its quantizer. Activation
+  steps are learned; no weighting.
 
 READING: the paper's 20,000 steps a part are `STEPS` here, at learning rates that let h and log-scales get as far; losses are
 divided by the error of rounding to nearest, so that `STRENGTH` holds whatever the values' scale. A block is the outermost
@@ -30,6 +31,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -39,16 +41,16 @@ from torch.nn import functional as F
 
 from qdr.errors import QdrError, check_choice
 from qdr.quant.layers import ActivationQuantizer, QuantConv2d
-from qdr.quant.prepare import check_scales, quantized_layers, set_mode
+from qdr.quant.prepare import check_scales, set_mode
 from qdr.quant.record import record
 
 Show = Callable[[int, int], None]
 STEPS = 300  # of a part
-BATCH = 8
+BATCH, FORWARD = 4, 16  # tiles of a step; of a pass without gradients
 SIDE = 64  # pixels of a tile of a calibration image
 TILES = 64
 MOST = 8
-LR_ROUNDING, LR_SCALES = 2e-2, 4e-3
+LR_ROUNDING, LR_SCALES = 5e-2, 1e-2
 STRENGTH = 10.0  # of f_reg's mean over the weights of a part
 WARMUP = 0.2  # share of the steps without f_reg
 BETA = (20.0, 2.0)
@@ -149,7 +151,7 @@ def correct_biases(model: nn.Module, images: Sequence[Tensor]) -> None:
             off = _pass(original, name, calls, data).output - _pass(model, name, calls, data).output
             axis = 1 if layer.weight.dim() == 4 else off.dim() - 1  # of the channels
             with torch.no_grad():
-                layer.real_bias += off.mean(dim=[d for d in range(off.dim()) if d != axis])
+                layer.real_bias.add_(off.mean(dim=[d for d in range(off.dim()) if d != axis]))
 
 
 def soft(v: Tensor) -> Tensor:
@@ -231,7 +233,7 @@ def _fit(
         layer.mode = "float"  # soft weights lie on no grid
     nearest = {name: rounding.nearest for name, rounding in roundings.items()}
     with torch.no_grad():
-        batches = torch.arange(len(target), device=target.device).split(BATCH)
+        batches = torch.split(torch.arange(len(target), device=target.device), BATCH)
         errors = [(run(nearest, [x[i] for x in read]) - target[i]).square() * each[i] for i in batches]
     worst = torch.cat([error.mean().reshape(1) for error in errors]).mean().clamp(min=1e-20)
     hooks = [p.register_forward_hook(lambda _, x, y: dropped(x[0], y)) for p in points if how.drop]
@@ -310,17 +312,15 @@ def _pass(model: nn.Module, name: str, calls: int, data: Tensor) -> _Seen:
     seen: list[tuple[tuple[Tensor, ...], Tensor]] = []
 
     def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen.append((inputs, output))
+        seen.append((inputs, output.clone()))  # what comes after may write into it
         if len(seen) % calls == 0:
             raise _Reached
 
     hook = model.get_submodule(name).register_forward_hook(note)
     with torch.no_grad():
-        for batch in data.split(2 * BATCH):
-            try:
+        for batch in torch.split(data, FORWARD):
+            with suppress(_Reached):
                 model(batch)
-            except _Reached:
-                pass
     hook.remove()
     return _Seen([torch.cat(x) for x in zip(*(inputs for inputs, _ in seen), strict=True)], torch.cat([y for _, y in seen]))
 
@@ -333,7 +333,7 @@ def _gradients(model: nn.Module, original: nn.Module, data: Tensor, parts: dict[
         model.get_submodule(name).register_forward_hook(lambda _, __, y, name=name: outputs.setdefault(name, []).append(y))
         for name in parts
     ]
-    for batch in data.split(2 * BATCH):
+    for batch in torch.split(data, FORWARD):
         outputs.clear()
         loss = (model(batch) - original(batch)).square().sum()
         made = [(name, y) for name, all_ in outputs.items() for y in all_]

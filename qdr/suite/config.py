@@ -90,8 +90,8 @@ class TrainConfig:
     processes; each works its share off in `accumulate` pieces. `on_nonfinite` says what to do with a step whose loss or
     gradients are not finite: "stop", or "skip" it and count. `muon` is the learning rate of layers between many channels
     where Muon trains them, and 0 where AdamW does. `loss` is the reconstruction loss, a name of
-    `qdr.suite.train.objective.LOSSES`. `ema` is the decay of an exponential moving average of weights and scales, which is then
-    what is validated and stored; 0 keeps the last ones.
+    `qdr.suite.train.objective.LOSSES`. `ema` is the decay of an exponential moving average of weights and scales, which
+    is then what is validated and stored; 0 keeps the last ones.
     """
 
     steps: int

@@ -138,6 +138,6 @@ def _check(name: str, recipe: Recipe, found: dict[str, Recipe]) -> None:
     if recipe.scratch and recipe.places:
         raise QdrError(f"{name}: a method trained from scratch has no teacher; drop `places` or set `start`")
     if (recipe.equalize or recipe.reconstruct != NONE) and (recipe.quantizer == NONE or recipe.trains):
-        raise QdrError(f"{name}: `equalize` and `reconstruct` are for quantized models that are not trained: `trains: false`")
+        raise QdrError(f"{name}: `equalize` and `reconstruct` are for quantized models without training: `trains: false`")
     if not recipe.labels and "output" not in recipe.places:
         raise QdrError(f"{name}: without labels the teacher's output is the target; add 'output' to `places`")

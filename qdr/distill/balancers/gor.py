@@ -8,7 +8,7 @@ READING (ours; the equations were not at hand). With a = b = 0 at the start, so 
 
     L = exp(-a) L_1 + exp(-b) weight D + log(1 + exp(a)) + log(1 + exp(b)).
 
-The regulariser is that of Liebel and Koerner 2018 (arXiv 1805.06334, eq. 2, with sigma^2 = exp(a)): never negative, and
+The regulariser is that of Liebel and Koerner 2018 (arXiv 1805.06334, there ln(1 + c^2), c^2 = exp(a)): never negative, and
 vanishing as a weight grows. At the minimum exp(a) = u with u^2 = L_1 (1 + u): for a small loss the weight is near
 1 / sqrt(L_1).
 

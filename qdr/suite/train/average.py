@@ -2,8 +2,8 @@
 
     mean <- d mean + (1 - d) p,      d = min(decay, (1 + n) / (10 + n)) in the n-th step,
 
-so that a short run forgets where it began. Averages of the last steps' weights lie nearer the middle of a flat region than the
-last weights do (Izmailov et al., UAI 2018, arXiv 1803.05407). Buffers are not averaged: they stay the last ones.
+so that a short run forgets where it began. Averaged weights lie nearer the middle of a flat region than the last ones do
+(Izmailov et al., UAI 2018, arXiv 1803.05407, who weigh the steps equally). Buffers are not averaged: they stay the last.
 """
 
 from __future__ import annotations

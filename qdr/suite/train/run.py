@@ -1,7 +1,8 @@
 """Make one model: an FP32 teacher, or a method applied to one.
 
 A method starts from its FP32 teacher's weights, is calibrated, and then trained with fake quantization; PTQ stops after
-calibration, or after reconstruction, which reads the calibration images alone. FP32 "tuned as long" goes on from the teacher for as many steps: the honest ceiling.
+calibration, or after reconstruction, which reads the calibration images alone. FP32 "tuned as long" goes on from the teacher
+for as many steps: the honest ceiling.
 
 Finished models are kept in a store under a fingerprint of everything that determines them: code, configuration, data,
 teacher, versions. Its folder is a copy out of the store, so that one more method, an interrupted stage or another profile
@@ -117,9 +118,7 @@ def train_model(
     return model, fit(model, objective, optimizer, source, validation, schedule, seed, progress, partial(show, run.title))
 
 
-def _quantize(
-    model: nn.Module, run: Run, images: list[torch.Tensor], seed: int, show: Callable[[int, int], None]
-) -> None:
+def _quantize(model: nn.Module, run: Run, images: list[torch.Tensor], seed: int, show: Callable[[int, int], None]) -> None:
     """Prepare and calibrate `model` by the run's recipe, in place. A signal ends it at once: it takes seconds, and the run
     starts anew.
     """
