@@ -44,7 +44,7 @@ def test_an_adopted_model_is_not_trained_again(
     assert (run_folder(teacher("derain", "fp32")) / "model.safetensors").read_bytes() == theirs
 
 
-def test_its_validation_is_measured_here(elsewhere: Path, settings: config.Config) -> None:
+def test_a_teachers_validation_is_measured_here(elsewhere: Path, settings: config.Config) -> None:
     log = elsewhere / "teachers/derain/fp32-FP32-all-s0/metrics.jsonl"
     *before, last = log.read_text().splitlines()
     here = json.loads(last)["val_psnr"]

@@ -2,8 +2,8 @@
 
 A model's identity holds everything that decides its bits, the machine too (`qdr.suite.train.run`). Trained elsewhere from
 the same code, configuration, data and teachers, it may differ in the machine alone: that is what is checked here, and
-written into the model's record under `adopted`. Its PSNR on validation images is measured here, on the images of this
-project.
+written into the model's record under `adopted`. A teacher's PSNR on validation images is measured here, on the images of
+this project; those of hundreds of students are the other machine's.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def _adopt(config: Config, run: Run, folder: Path) -> None:
         (temporary / "run.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     with replacing(run_folder(run)) as temporary:
         shutil.copytree(stored, temporary)
-    _validate(config, run, stored)
+    if run.recipe.scratch:
+        _validate(config, run, stored)
 
 
 def _validate(config: Config, run: Run, stored: Path) -> None:
