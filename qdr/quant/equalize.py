@@ -10,6 +10,8 @@ makes both ranges sqrt(r1_i r2_i) (eq. 11). Chains are swept until nothing moves
 4.1.3), which rests on statistics of batch normalization. With a weight scale for each output channel W1's own error does
 not change: what changes is the spread within W2's rows and among the channels of the activation, which has one step.
 
+In the packaged EFMs 8 of 26 layers come first in a pair.
+
 Pairs are found in one recorded pass (`qdr.quant.record`): a convolution that nothing but a ReLU, and behind it nothing but
 one convolution without groups, reads. A residual stream or a gate that reads the tensor too bars a pair.
 """

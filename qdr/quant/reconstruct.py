@@ -20,6 +20,11 @@ divided by the error of rounding to nearest, so that `STRENGTH` holds whatever t
 module below the network that holds at most `MOST` quantized layers, takes tensors and returns one. A quantizer that stands
 in no block, such as the first of the EFM, keeps its calibrated step.
 
+Measured at W4A4: packaged EFMs, 32 calibration images, PSNR of 40 held-out crops of 192 pixels under rain (FP32 26.64 dB)
+and noise (33.89). Calibration alone 24.85 and 25.93 dB; equalised and biases corrected 25.91 and 26.57; `adaround` 25.86 and
+27.47; `brecq` 26.26 and 27.58; `qdrop` 26.67 and 27.80. At W8A8 under noise 32.96 and, by
+`qdrop`, 33.37. Each fit took 46 to 75 s of one core of a Xeon.
+
 Learned integers end in the weights themselves, w = s q: the ordinary quantizer gives q back, and everything after
 (export, numerics, engines) knows nothing of it.
 
@@ -121,8 +126,8 @@ def reconstruct(
     original = copy.deepcopy(model).requires_grad_(False)
     set_mode(original, "float")
     data = _tiles(images).to(next(model.parameters()).device)
-    parts = _parts(original, data[:1], how.blocks)
-    rectified = set() if how.blocks else _rectified(original, data[:1], set(parts))
+    parts = _parts(original, data[:2], how.blocks)
+    rectified = set() if how.blocks else _rectified(original, data[:2], set(parts))
     gradients = _gradients(model, original, data, parts) if how.weighted else {}
     random = torch.Generator(data.device).manual_seed(seed)
     for done, (name, calls) in enumerate(parts.items(), 1):
@@ -144,7 +149,7 @@ def correct_biases(model: nn.Module, images: Sequence[Tensor]) -> None:
     original = copy.deepcopy(model).requires_grad_(False)
     set_mode(original, "float")
     data = _tiles(images).to(next(model.parameters()).device)
-    for name, calls in _parts(original, data[:1], blocks=False).items():
+    for name, calls in _parts(original, data[:2], blocks=False).items():
         layer = model.get_submodule(name)
         assert isinstance(layer, QuantConv2d)
         if layer.real_bias is not None:
@@ -234,8 +239,8 @@ def _fit(
     nearest = {name: rounding.nearest for name, rounding in roundings.items()}
     with torch.no_grad():
         batches = torch.split(torch.arange(len(target), device=target.device), BATCH)
-        errors = [(run(nearest, [x[i] for x in read]) - target[i]).square() * each[i] for i in batches]
-    worst = torch.cat([error.mean().reshape(1) for error in errors]).mean().clamp(min=1e-20)
+        errors = [((run(nearest, [x[i] for x in read]) - target[i]).square() * each[i]).mean() for i in batches]
+    unit = torch.stack(errors).mean().clamp(min=1e-20)
     hooks = [p.register_forward_hook(lambda _, x, y: dropped(x[0], y)) for p in points if how.drop]
     groups = [{"params": [r.v for r in roundings.values()], "lr": LR_ROUNDING}, {"params": scales, "lr": LR_SCALES}]
     optimizer = torch.optim.Adam([group for group in groups if group["params"]])
@@ -249,12 +254,12 @@ def _fit(
         if how.drop:
             inputs = [dropped(x[index], y) for x, y in zip(real.inputs, inputs, strict=True)]
         output = run({name: rounding.weight() for name, rounding in roundings.items()}, inputs)
-        loss = ((output - target[index]).square() * each[index]).mean() / worst
+        loss = ((output - target[index]).square() * each[index]).mean() / unit
         warm = WARMUP * steps
         if step >= warm:
             beta = BETA[1] + (BETA[0] - BETA[1]) * (1 - (step - warm) / (steps - warm))
             loss = loss + STRENGTH / count * sum(rounding.undecided(beta) for rounding in roundings.values())
-        for parameter, gradient in zip(moving, torch.autograd.grad(loss, moving), strict=True):
+        for parameter, gradient in zip(moving, torch.autograd.grad(loss, moving, allow_unused=True), strict=True):
             parameter.grad = gradient
         optimizer.step()
         decay.step()
@@ -282,7 +287,8 @@ def _parts(model: nn.Module, example: Tensor, blocks: bool) -> dict[str, int]:
 
     def look(module: nn.Module, inputs: tuple[object, ...], named: dict[str, object], output: object) -> None:
         calls[module] = calls.get(module, 0) + 1
-        if named or not all(isinstance(x, Tensor) for x in (*inputs, output)):
+        tensors = [x for x in (*inputs, output) if isinstance(x, Tensor)]
+        if named or len(tensors) <= len(inputs) or len({x.shape[:1] for x in tensors}) > 1:
             odd.add(module)
 
     hooks = [module.register_forward_hook(look, with_kwargs=True) for module in model.modules()]
