@@ -57,7 +57,7 @@ def average_precision(truth: Sequence[Labelled], found: Sequence[Detections], cl
     recalls = evaluation.params.recThrs
 
     def measure(chosen: NDArray[np.int64]) -> Drawn:
-        precision = np.stack([curve.precision(chosen, recalls) for curve in curves], axis=2)  # [thresholds, recalls, classes]
+        precision = np.stack([curve.precision(chosen, recalls) for curve in curves], axis=2)  # [levels, recalls, classes]
         present = precision[0, 0] > -1
         return np.array([precision[0][:, present].mean(), precision[:, :, present].mean()])
 
