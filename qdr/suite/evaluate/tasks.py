@@ -26,9 +26,12 @@ def evaluate_tasks(config: Config, tasks: Sequence[str], others: bool = True) ->
         QdrError: where a model is beyond the gate of parity.
     """
     each = replace(config, threads=max(1, config.threads // len(tasks)))
-    beside: list[Callable[[], None]] = [partial(sensitivity, each, config.bench.task), partial(measure_packaged, each)]
-    first, *rest = (partial(_task, each, task) for task in sorted(tasks, key=lambda task: -len(plan(config, task))))
-    side_by_side(call, [first, *(beside if others else []), *rest], config.threads)
+    jobs: list[Callable[[], None]] = [
+        partial(_task, each, task) for task in sorted(tasks, key=lambda task: -len(plan(config, task)))
+    ]
+    if others:
+        jobs[1:1] = [partial(sensitivity, each, config.bench.task), partial(measure_packaged, each)]
+    side_by_side(call, jobs, config.threads)
 
 
 def _task(config: Config, task: str) -> None:
