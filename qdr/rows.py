@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ _MAKE = "run `dvc repro`"
 _GET = "run `dvc repro`, or `git checkout` it if it is committed"
 
 
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows, at least one, with the keys of the first as columns."""
+def write_rows(path: Path, rows: list[dict[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Write rows, at least one, with the keys of the first as columns; or none at all under `columns`."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

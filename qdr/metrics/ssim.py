@@ -53,11 +53,10 @@ def ssim(restored: Image, target: Image, rule: Protocol) -> float:
     if min(x.shape[:2]) < side:
         raise QdrError(f"SSIM under {rule.name} needs sides of at least {side} pixels, got {x.shape[:2]}")
     mean_x, mean_y, unbiased = _blur(x, rule.window), _blur(y, rule.window), _UNBIASED[rule.window]
-    var_x = unbiased * (_blur(x * x, rule.window) - mean_x**2)
-    var_y = unbiased * (_blur(y * y, rule.window) - mean_y**2)
-    covariance = unbiased * (_blur(x * y, rule.window) - mean_x * mean_y)
-    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
-    return float((luminance * (2 * covariance + C2) / (var_x + var_y + C2)).mean())
+    squares, product = mean_x**2 + mean_y**2, mean_x * mean_y
+    variances = unbiased * (_blur(x * x + y * y, rule.window) - squares)  # SSIM needs only their sum
+    covariance = unbiased * (_blur(x * y, rule.window) - product)
+    return float(((2 * product + C1) / (squares + C1) * (2 * covariance + C2) / (variances + C2)).mean())
 
 
 def shrink(levels: Levels) -> Levels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from qdr.verbs.data import task, tasks
+from qdr.verbs.data import tasks
 from qdr.verbs.parser import Front, Function, declare as declare_verb, print_json
 
 
@@ -20,18 +20,14 @@ def declare(front: Front) -> None:
     )
     export.add_argument("--check", action="store_true", help="TensorRT's rules, and TensorRT-RTX where it is installed")
     export.add_argument("--json", action="store_true", help="with --check: print JSON instead of a table")
-    of_tasks: list[tuple[str, Function, str]] = [
-        ("evaluate", _evaluate, "measure the quality of every model of all tasks or of one, from its engine"),
-        ("parity", _parity, "compare engines with fake quantization, of all tasks or of one"),
-    ]
-    for name, function, text in of_tasks:
-        measured = verb(name, function, text, examples=f"qdr {name}\nqdr {name} derain")
-        measured.add_argument("task", nargs="?", help="a task of the active profile (default: all)")
-    layers = "quantize one layer of a task's FP32 model at a time and measure what is lost"
-    one = verb("sensitivity", _sensitivity, layers, examples="qdr sensitivity derain")
-    one.add_argument("task", help="a task of the active profile")
+    measured = verb(
+        "evaluate",
+        _evaluate,
+        "measure every model of all tasks or of one: quality and parity of its engine, its layers; and the packaged weights",
+        examples="qdr evaluate\nqdr evaluate derain    # the models of one task alone",
+    )
+    measured.add_argument("task", nargs="?", help="a task of the active profile (default: all)")
     of_all: list[tuple[str, Function, str]] = [
-        ("packaged", _packaged, "measure the packaged weights on the profile's test sets"),
         ("detect", _detect, "measure what degradation and restoration do to a detector"),
         ("bench", _bench, "measure latency, each engine in processes of its own"),
         ("kernels", _kernels, "list what an INT8 engine has to do, kernel by kernel, and what networks cost"),
@@ -81,28 +77,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from qdr.suite import config
     from qdr.suite.evaluate.tasks import evaluate_tasks
 
-    evaluate_tasks(config.load(), tasks(options))
-
-
-def _sensitivity(options: argparse.Namespace) -> None:
-    from qdr.suite import config
-    from qdr.suite.evaluate.sensitivity import sensitivity
-
-    sensitivity(config.load(), task(options))
-
-
-def _parity(options: argparse.Namespace) -> None:
-    from qdr.suite import config
-    from qdr.suite.evaluate.tasks import parity_of_tasks
-
-    parity_of_tasks(config.load(), tasks(options))
-
-
-def _packaged(_: argparse.Namespace) -> None:
-    from qdr.suite import config
-    from qdr.suite.evaluate.packaged import measure_packaged
-
-    measure_packaged(config.load())
+    evaluate_tasks(config.load(), tasks(options), others=options.task is None)
 
 
 def _detect(_: argparse.Namespace) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
+from operator import call
 from pathlib import Path
 
 from qdr.errors import QdrError
@@ -77,8 +80,10 @@ def _collect(_: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     from qdr.suite import config, paths
+    from qdr.suite.processes import side_by_side
     from qdr.suite.report import figures, metrics, tables
     from qdr.suite.report.results import Results
+    from qdr.suite.report.site import write_site
 
     if options.what == "verify":
         from qdr.suite.report.verify import verify
@@ -88,19 +93,21 @@ def _report(options: argparse.Namespace) -> None:
         return _texts(options.profile)
     active = config.load(config.profile_path(options.profile) if options.profile else None)
     given = Results(active, paths.results(active.profile))
+    jobs: list[Callable[[], None]] = []  # the longest first
+    if options.what in ("all", "site"):
+        jobs.append(partial(write_site, given, paths.site(active.profile)))
+    if options.what in ("all", "figures"):
+        jobs += figures.jobs(given, paths.figures(active.profile), figures.QUALITY)
+    if options.what in ("all", "speed"):
+        jobs += figures.jobs(given, paths.figures(active.profile), figures.SPEED)
     if options.what in ("all", "tables"):
         tables.write_quality(given, paths.tables(active.profile))
         metrics.write_quality(given.folder, given.folder)
-    if options.what in ("all", "figures"):
-        figures.write_quality(given, paths.figures(active.profile))
     if options.what in ("all", "speed"):
         tables.write_speed(given, paths.tables(active.profile))
         metrics.write_speed(given.folder, given.folder)
-        figures.write_speed(given, paths.figures(active.profile))
+    side_by_side(call, jobs, active.threads)
     if options.what in ("all", "site"):
-        from qdr.suite.report.site import write_site
-
-        write_site(given, paths.site(active.profile))
         print(f"open {paths.site(active.profile) / 'index.html'}")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qdr.suite.detection.boxes import Detections, Labelled
-from qdr.suite.evaluate.average_precision import average_precision
+from qdr.suite.evaluate.average_precision import average_precision, match
 from qdr.suite.evaluate.stats import Bootstrap
 
 BOX = [10.0, 10.0, 50.0, 50.0]
@@ -80,3 +80,21 @@ def test_equal_conditions_differ_by_exactly_nothing() -> None:
     a, b = (average_precision(truth, detections, 1, stats.sets(3)) for _ in range(2))
     assert a.drawn.std(axis=0).min() > 0
     assert (a.drawn - b.drawn == 0).all()
+
+
+def test_what_is_accumulated_here_is_what_coco_accumulates() -> None:
+    rng = np.random.default_rng(1)
+    truth, detections = [], []
+    for _ in range(9):
+        objects = [(int(rng.integers(3)), [*(at := 60 * rng.random(2)), *(at + 30)]) for _ in range(rng.integers(4))]
+        hard = tuple(bool(rng.random() < 0.2) for _ in objects)
+        truth.append(image(*objects, difficult=hard if objects else None))
+        near = [(int(rng.integers(3)), float(rng.integers(5) / 5), list(b + 6 * rng.normal(size=4))) for _, b in objects]
+        detections.append(found(*near, *near[:1], (3, 0.5, FAR)))
+    theirs = match(truth, detections, 4)
+    theirs.accumulate()
+    precision = theirs.eval["precision"][..., 0, 0]
+    present = precision[0, 0] > -1
+    assert 1 < present.sum() < 4
+    ours = average_precision(truth, detections, 4, NONE).value
+    assert ours.tolist() == [precision[0][:, present].mean(), precision[:, :, present].mean()]

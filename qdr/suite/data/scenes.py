@@ -81,16 +81,16 @@ def _leaf(rng: np.random.Generator, image: Field, depth: Field, tiles: list[Fiel
     if bottom - top < 2 or right - left < 2:
         return
     window = (slice(top, bottom), slice(left, right))
-    dy, dx = np.mgrid[top - y : bottom - y - 0.5, left - x : right - x - 0.5].astype(np.float32)
-    dy, dx = dy[: bottom - top, : right - left], dx[: bottom - top, : right - left]
+    dy = (np.arange(bottom - top) + (top - y)).astype(np.float32)[:, None]
+    dx = (np.arange(right - left) + (left - x)).astype(np.float32)
     angle = rng.uniform(0, math.pi)
     u = (math.cos(angle) * dx + math.sin(angle) * dy) / (radius * side)
     v = (math.cos(angle) * dy - math.sin(angle) * dx) / (radius * side)
     inside = _shape(rng, u, v)
-    value = _texture(rng, tiles, window, u, v, radius)
+    u, v = u[inside], v[inside]
+    value = _texture(rng, tiles, window, inside, u, v, radius)
     slope = rng.normal(0, 0.3, 2)
-    shaded = natural_color(rng) * (value * (1 + slope[0] * u + slope[1] * v))[..., None]
-    image[window][inside] = shaded[inside]
+    image[window][inside] = natural_color(rng) * (value * (1 + slope[0] * u + slope[1] * v))[:, None]
     depth[window][inside] = distance
 
 
@@ -108,13 +108,21 @@ def _shape(rng: np.random.Generator, u: Field, v: Field) -> NDArray[np.bool_]:
     return np.asarray(inside)
 
 
-def _texture(rng: np.random.Generator, tiles: list[Field], window: Window, u: Field, v: Field, radius: float) -> Field:
-    """Brightness of a leaf's surface around 1: plain, 1/f noise, a grating or a chequer-board."""
+def _texture(
+    rng: np.random.Generator,
+    tiles: list[Field],
+    window: Window,
+    inside: NDArray[np.bool_],
+    u: Field,
+    v: Field,
+    radius: float,
+) -> Field:
+    """Brightness of a leaf's surface, of its pixels alone, around 1: plain, 1/f noise, a grating or a chequer-board."""
     kind, contrast = rng.random(), rng.uniform(0.1, 0.5)
     if kind < 0.45:
         shift = rng.integers(0, TILE, 2)
         ys, xs = ((np.arange(s.start, s.stop) + o) % TILE for s, o in zip(window, shift, strict=True))
-        return 1 + tiles[rng.integers(3)][np.ix_(ys, xs)] * np.float32(rng.uniform(0.03, 0.3))
+        return 1 + tiles[rng.integers(3)][np.ix_(ys, xs)][inside] * np.float32(rng.uniform(0.03, 0.3))
     if kind < 0.6:
         wave = np.sin(3 * rng.uniform(3, 30) * max(radius, 0.08) / 0.2 * u)
         return np.asarray(1 + contrast * (np.sign(wave) if rng.random() < 0.5 else wave), np.float32)

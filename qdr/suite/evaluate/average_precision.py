@@ -6,9 +6,10 @@ et al. 2014, arXiv 1405.0312). Both come from pycocotools' `COCOeval`. Objects t
 it neither counts as missed nor as found. Classes without an object are left out of the mean.
 
 AP is no mean over images, so that each resampled set of images is accumulated again: `COCOeval` matches detections to
-objects image by image once (`evalImgs`), and its `accumulate` is run on those matches in the resampled order, an image
-drawn twice counting twice. The same sets serve every condition, hence differences of conditions are paired. So do the sets
-that lack one image, which the interval is corrected by (`qdr.suite.evaluate.stats`).
+objects image by image once (`evalImgs`), and those matches are put together in the resampled order, an image drawn twice
+counting twice, as its `accumulate` does (a test holds them equal), on whole arrays and a tenth of the time. The same sets
+serve every condition, hence differences of conditions are paired. So do the sets that lack one image, which the interval is
+corrected by (`qdr.suite.evaluate.stats`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pycocotools.cocoeval import COCOeval
 from qdr.suite.detection.boxes import LIMIT, Corners, Detections, Labelled
 
 METRICS = ("ap50", "ap")
+LEVELS = 10  # of overlap, COCO's thresholds
 Sets = NDArray[np.int64]
 Drawn = NDArray[np.float64]
 
@@ -49,25 +51,52 @@ def average_precision(truth: Sequence[Labelled], found: Sequence[Detections], cl
         classes: number of classes.
         sets: resampled sets of image indices, [sets, images]; may be empty, [0, images], and then no image is left out.
     """
-    evaluation = _match(truth, found, classes)
-    matches = evaluation.evalImgs
+    evaluation = match(truth, found, classes)
     count = len(truth)
+    curves = [_Class(evaluation.evalImgs[k * count : (k + 1) * count]) for k in range(classes)]
+    recalls = evaluation.params.recThrs
 
     def measure(chosen: NDArray[np.int64]) -> Drawn:
-        evaluation.evalImgs = [matches[k * count + i] if i >= 0 else None for k in range(classes) for i in chosen]
-        with contextlib.redirect_stdout(io.StringIO()):
-            evaluation.accumulate()
-        precision = evaluation.eval["precision"][..., 0, 0]  # [thresholds, recalls, classes]
+        precision = np.stack([curve.precision(chosen, recalls) for curve in curves], axis=2)  # [levels, recalls, classes]
         present = precision[0, 0] > -1
         return np.array([precision[0][:, present].mean(), precision[:, :, present].mean()])
 
     every = np.arange(count)
-    others = [np.where(every == i, -1, every) for i in every] if len(sets) else []  # COCO skips what is None
+    others = [np.delete(every, i) for i in every] if len(sets) else []
     drawn, left_out = (np.array([measure(chosen) for chosen in group]).reshape(-1, len(METRICS)) for group in (sets, others))
     return Precision(measure(every), drawn, left_out)
 
 
-def _match(truth: Sequence[Labelled], found: Sequence[Detections], classes: int) -> Any:
+class _Class:
+    """The matches of one class: its objects that count by image, and of its detections score, image, right or wrong."""
+
+    def __init__(self, images: Sequence[dict[str, Any] | None]) -> None:
+        found = [image or {"gtIgnore": [], "dtScores": []} for image in images]
+        self._objects = np.array([np.count_nonzero(np.equal(image["gtIgnore"], 0)) for image in found])
+        ends = np.cumsum([0, *(len(image["dtScores"]) for image in found)])
+        self._columns = [np.arange(*ends[i : i + 2]) for i in range(len(found))]  # of each image's detections below
+        self._scores = np.concatenate([image["dtScores"] for image in found])
+        matched, ignored = (
+            np.concatenate([np.zeros((LEVELS, 0)), *(image[key] for image in found if key in image)], axis=1) > 0
+            for key in ("dtMatches", "dtIgnore")
+        )
+        self._right, self._wrong = matched & ~ignored, ~matched & ~ignored
+
+    def precision(self, chosen: NDArray[np.int64], recalls: Drawn) -> Drawn:
+        """Interpolated precision at some recalls, [thresholds, recalls]; -1 where no object counts."""
+        positives = self._objects[chosen].sum()
+        if positives == 0:
+            return np.full((LEVELS, len(recalls)), -1.0)
+        columns = np.concatenate([self._columns[i] for i in chosen])
+        columns = columns[np.argsort(-self._scores[columns], kind="stable")]
+        right, wrong = (np.cumsum(hits[:, columns], axis=1).astype(float) for hits in (self._right, self._wrong))
+        precision = right / (wrong + right + np.spacing(1))
+        highest = np.pad(np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1], ((0, 0), (0, 1)))  # 0 beyond the last
+        reached = [np.searchsorted(reach, recalls) for reach in right / positives]
+        return np.take_along_axis(highest, np.array(reached), axis=1)
+
+
+def match(truth: Sequence[Labelled], found: Sequence[Detections], classes: int) -> Any:
     """COCO's evaluation with detections matched to objects."""
     annotations: list[dict[str, Any]] = []
     for i, labelled in enumerate(truth):

@@ -1,6 +1,6 @@
 """Gather the rows of all tasks into results/: the tidy CSV that tables and figures are drawn from.
 
-quality.csv, parity.csv, numerics.csv, features.csv and detection.csv join the tasks' rows, sensitivity.csv is of one task;
+quality.csv, parity.csv, numerics.csv, features.csv, conflict.csv and detection.csv join the tasks' rows, sensitivity.csv is of one task;
 training.csv holds the logged metrics in long form, of seeds and subsets of images but the first only the last step;
 provenance.json says who made them, and which engines quality came from. Every file is validated when it is read.
 """
@@ -14,6 +14,7 @@ from typing import Any
 from qdr.rows import read_lines, read_rows, write_json, write_rows
 from qdr.suite import paths, provenance
 from qdr.suite.config import Config
+from qdr.suite.evaluate.conflict import COLUMNS
 from qdr.suite.methods import NONE
 from qdr.suite.train.plan import Run, plan, run_folder
 
@@ -21,8 +22,9 @@ from qdr.suite.train.plan import Run, plan, run_folder
 def collect(config: Config) -> None:
     """Write results/<profile>/*.csv and provenance.json."""
     results = paths.results(config.profile)
-    for kind in ("quality", "parity", "numerics", "features", "detection"):
-        write_rows(results / f"{kind}.csv", [row for task in config.tasks for row in read_rows(paths.rows(kind, task))])
+    for kind in ("quality", "parity", "numerics", "features", "conflict", "detection"):
+        rows = [row for task in config.tasks for row in read_rows(paths.rows(kind, task))]
+        write_rows(results / f"{kind}.csv", rows, COLUMNS)  # of conflict.csv there are none without QDR
     write_rows(results / "sensitivity.csv", list(read_rows(paths.rows("sensitivity", config.bench.task))))
     runs = [run for task in config.tasks for run in plan(config, task)]
     write_rows(results / "training.csv", [row for run in runs if run.recipe.tool == NONE for row in _training(config, run)])

@@ -26,7 +26,8 @@ from qdr.suite.train.plan import Run, plan, run_folder
 from qdr.suite.train.run import batches_from, load_model
 
 METHOD, START = "qdr", "ptq"
-BATCHES = 16
+BATCHES = 8
+COLUMNS = ("profile", "task", "method", "bits", "stage", "pair", "batch", "value")
 PAIRS = ("both, one batch", "both, two batches", "reconstruction, two batches", "distillation, two batches")
 
 
@@ -39,7 +40,7 @@ def conflict(config: Config, task: str) -> None:
         for stage, model in (("start", start), ("end", run)):
             if (run_folder(model) / "run.json").is_file():
                 rows += list(_rows(config, run, stage, load_model(config, model)))
-    write_rows(paths.rows("conflict", task), rows)
+    write_rows(paths.rows("conflict", task), rows, COLUMNS)
 
 
 def _rows(config: Config, run: Run, stage: str, model: nn.Module) -> Iterator[dict[str, Any]]:

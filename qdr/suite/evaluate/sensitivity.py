@@ -8,7 +8,6 @@ Measured on validation scenes, never on test images.
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +21,6 @@ from qdr.suite import paths
 from qdr.suite.config import Config
 from qdr.suite.data.loader import PairSet
 from qdr.suite.methods import catalogue
-from qdr.suite.processes import side_by_side
 from qdr.suite.train.plan import Run, teacher
 from qdr.suite.train.run import calibration_images, load_model
 
@@ -33,8 +31,8 @@ SCHEMES_SHOWN = ("W8A8", "W4A4")
 
 def sensitivity(config: Config, task: str) -> None:
     """Write the sensitivity rows of a task's FP32 teacher."""
-    found = side_by_side(partial(_rows, config, task), SCHEMES_SHOWN, config.threads)
-    write_rows(paths.rows("sensitivity", task), [row for rows in found for row in rows])
+    rows = [row for scheme in SCHEMES_SHOWN for row in _rows(config, task, scheme)]
+    write_rows(paths.rows("sensitivity", task), rows)
 
 
 def _rows(config: Config, task: str, scheme: str) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from qdr.suite.config import SCENES, Config
 from qdr.suite.evaluate.stats import Paired
@@ -69,11 +68,6 @@ class Results:
     def stats(self) -> Paired:
         """How intervals are taken."""
         return Paired(self.config.stats.confidence)
-
-    @cached_property
-    def drawings(self) -> dict[str, Any]:
-        """The figures that were drawn, by name (`figures.drawn`)."""
-        return {}
 
     @property
     def kind(self) -> str:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from operator import call
 from pathlib import Path
 
 from qdr.suite import paths
 from qdr.suite.config import Config
+from qdr.suite.processes import side_by_side
 from qdr.suite.report.figures.layers import conflict, error_growth, gradients, ldg_gates, sensitivity
 from qdr.suite.report.figures.pictures import before_after, detection_boxes, packaged
 from qdr.suite.report.figures.quality import detection, few_images, recovery
@@ -46,12 +48,9 @@ def first_line(draw: Draw) -> str:
 
 
 def drawn(name: str, results: Results) -> Drawing | None:
-    """A figure by its name, drawn once for paper and page; None where the results do not have what it shows."""
-    if name not in results.drawings:
-        use_style()
-        results.drawings[name] = {**QUALITY, **SPEED}[name](results)
-    drawing: Drawing | None = results.drawings[name]
-    return drawing
+    """A figure by its name; None where the results do not have what it shows."""
+    use_style()
+    return {**QUALITY, **SPEED}[name](results)
 
 
 def write_quality(results: Results, output: Path) -> None:
@@ -59,12 +58,18 @@ def write_quality(results: Results, output: Path) -> None:
 
     Photographs of public test sets may not be passed on: git ignores their samples and the figures that show them.
     """
-    _write(QUALITY, results, output / "quality")
+    side_by_side(call, jobs(results, output, QUALITY), results.config.threads)
 
 
 def write_speed(results: Results, output: Path) -> None:
     """Draw the figures of measured and of predicted speed."""
-    _write(SPEED, results, output / "speed")
+    side_by_side(call, jobs(results, output, SPEED), results.config.threads)
+
+
+def jobs(results: Results, output: Path, figures: dict[str, Draw]) -> list[Callable[[], None]]:
+    """What writes each figure."""
+    folder = output / ("quality" if figures is QUALITY else "speed")
+    return [partial(_write, name, results, folder) for name in figures]
 
 
 def write_plan(config: Config, output: Path | None = None) -> None:
@@ -75,8 +80,7 @@ def write_plan(config: Config, output: Path | None = None) -> None:
     save(makespan(read_plan(config)), (output or paths.figures(config.profile)) / "plan", "makespan")
 
 
-def _write(figures: dict[str, Draw], results: Results, folder: Path) -> None:
-    for name in figures:
-        drawing = drawn(name, results)
-        if drawing is not None:
-            save(drawing, folder, name)
+def _write(name: str, results: Results, folder: Path) -> None:
+    drawing = drawn(name, results)
+    if drawing is not None:
+        save(drawing, folder, name)

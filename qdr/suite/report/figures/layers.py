@@ -97,6 +97,8 @@ def conflict(results: Results) -> Drawing | None:
     if not path.is_file():
         return None
     frame = load(path, CONFLICT)
+    if frame.empty:
+        return None
     tasks, schemes = (
         [value for value in order if value in set(frame[key])] for key, order in (("task", TASK_LABELS), ("bits", SCHEMES))
     )

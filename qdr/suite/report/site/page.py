@@ -93,7 +93,7 @@ SECTIONS = (
     Section(
         "inside",
         "Inside the network",
-        ("gradients", "error-growth", "ldg-gates", "sensitivity"),
+        ("gradients", "conflict", "error-growth", "error-growth-absolute", "ldg-gates", "sensitivity"),
         (
             Entry("Sensitive layers", "quality/sensitivity", ("sensitivity.csv",)),
             Entry("Engines against fake quantization", "quality/parity", ("parity.csv",)),
