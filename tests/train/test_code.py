@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from qdr.suite.train import code
 
 QAT = ("qdr.models.efm", "qdr.quant.prepare", "qdr.quant.layers", "qdr.quant.quantizers.lsq", "qdr.distill.balancers.fixed")
+PYTHONS = [sys.executable, *filter(None, map(shutil.which, ("python3.11", "python3.12", "python3.13", "python3.14")))]
 
 
 @pytest.fixture
@@ -37,6 +41,21 @@ def test_words_do_not_count_and_code_does_however_deep(package: Path) -> None:
     assert digest() == before
     (package / "other.py").write_text("def f() -> int:\n    return 2\n")
     assert digest() != before
+
+
+def test_every_version_of_python_finds_the_same(tmp_path: Path) -> None:
+    """Models are adopted from machines of another version."""
+    source = "@cache\ndef f(x: int, *, y: int = 1) -> str:\n    return f'{x!r} {y:>3}' if x else 'a'\n\n\nclass A: ...\n"
+    script = f"import ast, pathlib; exec(pathlib.Path({str(_function(tmp_path))!r}).read_text()); print(_text(ast.parse({source!r})))"
+    found = {subprocess.run([python, "-c", script], check=True, capture_output=True, text=True).stdout for python in PYTHONS}
+    assert len(found) == 1
+
+
+def _function(folder: Path) -> Path:
+    """`_text` alone, for interpreters without qdr's packages."""
+    path = folder / "text.py"
+    path.write_text(inspect.getsource(code._text))
+    return path
 
 
 def test_what_decides_a_quantized_model_is_read_and_its_rivals_are_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,8 +66,8 @@ class PairSet:
         if count > len(self.names):
             raise QdrError(f"{self.folder} holds {len(self.names)} pairs, {count} are asked for: lower `images`")
         drawn = sorted(int(i) for i in np.random.default_rng(seed).permutation(len(self.names))[:count])
-        names, inputs, targets = ([side[i] for i in drawn] for side in (self.names, self.inputs, self.targets))
-        return PairSet(self.folder, names, inputs, targets)
+        inputs, targets = ([side[i] for i in drawn] for side in (self.inputs, self.targets))
+        return PairSet(self.folder, [self.names[i] for i in drawn], inputs, targets)
 
     @cached_property
     def digest(self) -> str:

@@ -1,6 +1,7 @@
 """Gather the rows of all tasks into results/: the tidy CSV that tables and figures are drawn from.
 
-quality.csv, parity.csv, numerics.csv, features.csv, conflict.csv and detection.csv join the tasks' rows, sensitivity.csv is of one task;
+quality.csv, parity.csv, numerics.csv, features.csv, conflict.csv and detection.csv join the tasks' rows, sensitivity.csv
+is of one task;
 training.csv holds the logged metrics in long form, of seeds and subsets of images but the first only the last step;
 provenance.json says who made them, and which engines quality came from. Every file is validated when it is read.
 """

@@ -67,7 +67,17 @@ def _read(module: str) -> tuple[str, frozenset[str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
-    return ast.dump(tree), frozenset(_imports(tree))
+    return _text(tree), frozenset(_imports(tree))
+
+
+def _text(node: object) -> str:
+    """A syntax tree as text, the same in every version of Python: `ast.dump` shows empty fields, of which versions have more."""
+    if isinstance(node, list):
+        return f"[{','.join(map(_text, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = (f"{name}={_text(value)}" for name, value in ast.iter_fields(node) if value is not None and value != [])
+    return f"{type(node).__name__}({','.join(fields)})"
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:

@@ -44,18 +44,20 @@ class Muon(torch.optim.AdamW):
 
     def _turn(self, parameters: list[nn.Parameter], lr: float, weight_decay: float) -> None:
         """A step of parameters of one shape."""
+        values: list[Tensor] = [p.data for p in parameters]
         states = [self.state[p] for p in parameters]
         for parameter, state in zip(parameters, states, strict=True):
             if not state:  # AdamW wants a step in each state
                 state |= {"step": torch.zeros(()), "momentum": torch.zeros_like(parameter)}
-        gradients, momenta = [p.grad for p in parameters], [state["momentum"] for state in states]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        momenta = [state["momentum"] for state in states]
         torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
         matrices = torch.stack(torch._foreach_lerp(gradients, momenta, MOMENTUM)).flatten(2)
         tall = matrices.shape[1] > matrices.shape[2]
         turned = orthogonal(matrices.mT).mT if tall else orthogonal(matrices)
         steps = list(turned.reshape(-1, *parameters[0].shape).unbind())
-        torch._foreach_mul_(parameters, 1 - lr * weight_decay)
-        torch._foreach_add_(parameters, steps, alpha=-lr * max(1.0, matrices.shape[1] / matrices.shape[2]) ** 0.5)
+        torch._foreach_mul_(values, 1 - lr * weight_decay)
+        torch._foreach_add_(values, steps, alpha=-lr * max(1.0, matrices.shape[1] / matrices.shape[2]) ** 0.5)
         for parameter in parameters:
             parameter.grad = None  # AdamW passes over it
 

@@ -25,8 +25,8 @@ PSNR_FLOOR = 1e-5  # mean squared error, 50 dB: a nearer image hardly counts mor
 
 
 def psnr_loss(restored: Tensor, target: Tensor) -> Tensor:
-    """Mean over images of ln(1 + mean squared error / `PSNR_FLOOR`) / 10, that is -PSNR / 43.4 but for a constant, which makes
-    it 0 for equal images (loss of NAFNet, Chen et al., ECCV 2022, arXiv 2204.04676); [n, 3, h, w] each.
+    """Mean over images of ln(1 + mean squared error / `PSNR_FLOOR`) / 10: -PSNR / 43.4 but for a constant, which makes it 0
+    for equal images (loss of NAFNet, Chen et al., ECCV 2022, arXiv 2204.04676); [n, 3, h, w] each.
     """
     return torch.log1p((restored - target).square().mean(dim=(1, 2, 3)) / PSNR_FLOOR).mean() / 10
 
