@@ -33,7 +33,8 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     fast = torch.cuda.is_available() and os.environ.get("QDR_DETERMINISTIC") != "1"
-    torch.use_deterministic_algorithms(not fast)
+    # as use_deterministic_algorithms, which also imports torch's compiler: two seconds
+    torch.set_deterministic_debug_mode("default" if fast else "error")
     torch.backends.cudnn.benchmark = fast
     # Nothing here reads memory that it did not write, and filling it costs a tenth of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
