@@ -12,6 +12,7 @@ from PIL import Image
 
 from qdr.rows import write_rows
 from qdr.suite import config
+from qdr.suite.evaluate.conflict import PAIRS
 from qdr.suite.report.results import Results
 from qdr.suite.report.site import write_site
 
@@ -116,9 +117,15 @@ def make_results(folder: Path) -> Path:
             "bits": bits,
             "images": "all",
         }
-        | {"seed": 0, "place": place, "level": level, "value": f"{0.01 * (place + 1) + 0.001 * len(method)}"}
-        for task, method, bits in product(TASKS, ("ptq", "qat", "qdr"), ("W8A8", "W4A4"))
+        | {"seed": 0, "place": place, "level": level, "error": error, "value": f"{0.01 * (place + 1) + 0.001 * len(method)}"}
+        for task, method, bits, error in product(TASKS, ("ptq", "qat", "qdr"), ("W8A8", "W4A4"), ("relative", "absolute"))
         for place, level in enumerate(("encoder.0", "bottleneck", "decoder.0", "output"))
+    ]
+    conflict = [
+        {"profile": "smoke", "task": task, "method": "qdr", "bits": bits, "stage": stage, "pair": pair}
+        | {"batch": batch, "value": f"{0.1 * batch - 0.2}"}
+        for task, bits, stage, pair in product(TASKS, ("W8A8", "W4A4"), ("start", "end"), PAIRS)
+        for batch in range(3)
     ]
     sensitivity = [
         {"profile": "smoke", "task": "derain", "bits": bits, "layer": layer, "kind": kind, "width": bits[1]}
@@ -141,6 +148,7 @@ def make_results(folder: Path) -> Path:
             detection.append(row | {"images": 40})
     write_rows(folder / "detection.csv", detection)
     write_rows(folder / "features.csv", features)
+    write_rows(folder / "conflict.csv", conflict)
     write_rows(folder / "sensitivity.csv", sensitivity)
     write_rows(folder / "quality.csv", quality)
     write_rows(folder / "parity.csv", parity)

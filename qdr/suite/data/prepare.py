@@ -81,12 +81,15 @@ def _training(config: Config, task: str) -> dict[str, Pairs]:
             raise QdrError(f"data.train.{task}: source {source!r} is for {card(source).split}: train on another one")
     if folders:
         check_leaks(folders, {entry.source: paths.raw(entry.source) for entry in config.data.test[task]})
-    splits: dict[str, list[tuple[str, Make]]] = {"train": [], "val": []}
-    for source in config.data.train[task]:
-        prefix = f"{source}-" if source in folders and len(folders) > 1 else ""
-        for split, pairs in _of_source(config, task, source).items():
-            splits[split] += [(f"{prefix}{name}", make) for name, make in pairs]
-    return dict(splits)
+    prefixes = {s: f"{s}-" if s in folders and len(folders) > 1 else "" for s in config.data.train[task]}
+    found = [(prefix, _of_source(config, task, source)) for source, prefix in prefixes.items()]
+    return {split: _joined([(prefix, pairs[split]) for prefix, pairs in found]) for split in ("train", "val")}
+
+
+def _joined(sources: Iterable[tuple[str, Pairs]]) -> Iterator[tuple[str, Make]]:
+    for prefix, pairs in sources:
+        for name, make in pairs:
+            yield f"{prefix}{name}", make
 
 
 def _of_source(config: Config, task: str, source: str) -> dict[str, Pairs]:
