@@ -71,7 +71,7 @@ def _read(module: str) -> tuple[str, frozenset[str]]:
 
 
 def _text(node: object) -> str:
-    """A syntax tree as text, the same in every version of Python: `ast.dump` shows empty fields, which differ between them."""
+    """A syntax tree as text, alike in every version of Python: `ast.dump` shows empty fields, which differ between them."""
     if isinstance(node, list):
         return f"[{','.join(map(_text, node))}]"
     if not isinstance(node, ast.AST):
