@@ -21,6 +21,7 @@ from qdr.suite.strict import build, read_yaml
 SCENES = "scenes"  # the procedural scenes, as one of the sources to train on
 DETECTORS = {"procedural": ("centre",), "voc": ("yolox_nano", "nanodet_m", "FastestDet")}
 GATING = ("every", "last", "scaling", "none")
+PSNR_FLOOR = 1e-5  # of the loss "psnr": mean squared error, 50 dB; a nearer image hardly counts more
 _COUNTS = ("steps", "batch", "patch", "log_every", "save_every", "accumulate")
 BITS = ("FP32", "W8A8", "W7A8", "W6A6", "W4A8", "W4A4")
 

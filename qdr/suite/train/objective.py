@@ -18,10 +18,10 @@ from qdr.distill.balancers import Log, balancer
 from qdr.distill.distances import DECODED, DISTANCES, decoded, l1
 from qdr.distill.points import BOTTLENECK, OUTPUT, Taps, modules_at, run_from, run_to
 from qdr.errors import QdrError, check_choice
+from qdr.suite.config import PSNR_FLOOR
 from qdr.suite.methods import Recipe
 
 RECONSTRUCTION = "rec"
-PSNR_FLOOR = 1e-5  # mean squared error, 50 dB: a nearer image hardly counts more
 
 
 def psnr_loss(restored: Tensor, target: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from pathlib import Path
 from qdr.suite import paths
 from qdr.suite.config import Config
 from qdr.suite.processes import side_by_side
-from qdr.suite.report.figures.layers import conflict, error_growth, gradients, ldg_gates, sensitivity
+from qdr.suite.report.figures.layers import conflict, error_growth, gradients, ldg_gates, learning, sensitivity
 from qdr.suite.report.figures.pictures import before_after, detection_boxes, packaged
 from qdr.suite.report.figures.quality import detection, few_images, recovery
 from qdr.suite.report.figures.speed import jetson_prediction, makespan, peers, roofline
@@ -31,6 +31,7 @@ QUALITY: dict[str, Draw] = {
     "detection": detection,
     "detection-boxes": detection_boxes,
     **{f"before-after-{task}": partial(before_after, task=task) for task in TASK_LABELS},
+    "learning": learning,
     "gradients": gradients,
     "conflict": conflict,
     "error-growth": error_growth,

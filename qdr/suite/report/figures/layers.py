@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qdr.images.pairs import read_grey
+from qdr.suite.config import PSNR_FLOOR
 from qdr.suite.methods import catalogue
 from qdr.suite.report.load import CONFLICT, FEATURES, SENSITIVITY, TRAINING, load
 from qdr.suite.report.quality import TASK_LABELS, label, seeds, span
@@ -20,6 +21,7 @@ from qdr.suite.report.style import BLUE, ORANGE, Drawing, legend, look, panels
 SCHEMES = ("W8A8", "W4A4")
 SHORT = {"encoder": "enc.", "decoder": "dec."}
 ERRORS = {"relative": "mean |quantized - FP32| / mean |FP32|", "absolute": "mean |quantized - FP32|"}
+AVERAGED = 10  # logged steps
 MOST = 10  # layers in the figure of sensitivity
 
 
@@ -69,6 +71,35 @@ def gradients(results: Results) -> Drawing | None:
         "The gradients of distillation and of the reconstruction at the bottleneck, as training logged them: cosine between "
         "them (negative: they oppose each other), and the weighted norm of distillation's over the reconstruction's. "
         "Filled: W8A8, hollow: W4A4; the median over steps, bars: 80 % of the steps; first seed."
+    )
+    return Drawing(figure, caption)
+
+
+def learning(results: Results) -> Drawing | None:
+    """FP32 teachers while they train: PSNR of training batches against the pixels seen, a column per task."""
+    schedule = results.config.fp32
+    frame = load(results.folder / "training.csv", TRAINING)
+    rows = frame[(frame["method"] == "fp32") & (frame["metric"] == "loss_rec") & (frame["seed"] == 0)]
+    tasks = [task for task in TASK_LABELS if len(rows[rows["task"] == task]) > AVERAGED]
+    if schedule.loss != "psnr" or not tasks:
+        return None
+    figure, axes = panels(1, len(tasks), 1.9, sharex=True)
+    for axis, task in zip(axes[0], tasks, strict=True):
+        logged = rows[rows["task"] == task].sort_values("step")
+        pixels = (logged["step"].to_numpy() + 1) * schedule.batch * schedule.patch**2 / 1e9
+        psnr = -10 * np.log10(np.expm1(10 * logged["value"]) * PSNR_FLOOR)
+        mean = psnr.rolling(AVERAGED, center=True, min_periods=1).mean().to_numpy()
+        axis.plot(pixels, psnr, ".", color="0.6", markersize=2)
+        axis.plot(pixels, mean, color=BLUE)
+        last = psnr[-AVERAGED:].mean() - psnr[(pixels > pixels[-1] / 2)][:AVERAGED].mean()
+        axis.set(title=f"{TASK_LABELS[task]}\nlast doubling {last:+.1f} dB", xscale="log", xlabel="gigapixels")
+        axis.set_xlim(left=pixels[-1] / 50)
+    axes[0][0].set_ylabel("PSNR of a batch (dB)")
+    caption = (
+        "Teachers while they train: mean PSNR of a training batch, whose degradations or crops no step has seen before, "
+        f"against the pixels seen so far; points: logged steps, line: mean of {AVERAGED} of them; first seed. Last "
+        f"doubling: the mean of the last {AVERAGED} logged steps over those from half of the pixels on, the fall of the learning rate "
+        "included."
     )
     return Drawing(figure, caption)
 
