@@ -97,8 +97,8 @@ def learning(results: Results) -> Drawing | None:
     axes[0][0].set_ylabel("PSNR of a batch (dB)")
     caption = (
         "Teachers while they train: mean PSNR of a training batch, whose degradations or crops no step has seen before, "
-        f"against the pixels seen so far; points: logged steps, line: mean of {AVERAGED}; first seed. Last doubling: mean of "
-        f"the last {AVERAGED} logged steps minus that from half of the pixels on, the fall of the learning rate included."
+        f"against the pixels seen so far; points: logged steps, line: mean of {AVERAGED}; first seed. Last doubling: mean "
+        f"of the last {AVERAGED} logged steps minus that from half of the pixels on, the fall of the learning rate included."
     )
     return Drawing(figure, caption)
 
