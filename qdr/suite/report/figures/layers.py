@@ -137,6 +137,7 @@ def conflict(results: Results) -> Drawing | None:
     for line, bits in zip(axes, schemes, strict=True):
         for axis, task in zip(line, tasks, strict=True):
             rows = frame[(frame["task"] == task) & (frame["bits"] == bits)]
+            axis.set_visible(not rows.empty)
             for stage, shade, shift in (("start", ORANGE, -0.17), ("end", BLUE, 0.17)):
                 shown = rows[rows["stage"] == stage]
                 places = shown["pair"].map(pairs.index) + shift
