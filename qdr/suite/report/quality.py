@@ -16,6 +16,7 @@ from qdr.models import TASKS
 from qdr.suite.config import BITS, SCENES
 from qdr.suite.methods import catalogue, recipe
 from qdr.suite.report.load import QUALITY, load
+from qdr.suite.train.plan import TEACHERS
 
 Values = NDArray[np.float64]
 TASK_LABELS = {"lowlight": "Low light", "dehaze": "Haze", "derain": "Rain", "denoise": "Noise"}
@@ -143,6 +144,13 @@ class Quality:
         """One value per seed and image, [seeds, images], sorted; [0, 0] if it was not measured."""
         rows = self._rows(task, split, metric, setting, PROTOCOL)
         return rows.pivot(index="seed", columns="image", values="value").to_numpy(np.float64)
+
+    def teachers(self, task: str, split: str, metric: str, setting: Setting) -> Values:
+        """Of each seed of a setting the values of the FP32 model that it started from, [seeds, images]."""
+        theirs = self._rows(task, split, metric, teacher(setting.method), PROTOCOL)
+        table = theirs.pivot(index="seed", columns="image", values="value")
+        seeds = sorted(self._rows(task, split, metric, setting, PROTOCOL)["seed"].unique())
+        return table.loc[[seed // TEACHERS for seed in seeds]].to_numpy(np.float64)
 
     def seeds(self, task: str, split: str, metric: str, setting: Setting) -> Values:
         """The mean over images of each seed."""

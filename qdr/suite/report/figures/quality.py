@@ -28,8 +28,9 @@ def recovery(results: Results) -> Drawing:
             values = quality.values(*where, "psnr", setting)
             if not len(values):
                 continue
-            by_seed = [quality.by_seed(*where, "psnr", s) for s in (setting, FP32, INPUT)]
-            found, kept = stats.difference(*by_seed[:2]), stats.gain_recovery(*by_seed)
+            by_seed, base = (quality.by_seed(*where, "psnr", s) for s in (setting, INPUT))
+            own = quality.teachers(*where, "psnr", setting)
+            found, kept = stats.difference(by_seed, own), stats.gain_recovery(by_seed, own, base)
             interval(axis, found.estimate, place, found, setting.method)
             text = f"{100 * kept.estimate:.1f} %"
             white = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}

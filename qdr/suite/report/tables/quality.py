@@ -95,10 +95,10 @@ class View:
         """Gain recovery against its own FP32 model, with its interval; 0 and 1 by definition for the input and that one."""
         if setting == INPUT:
             return "0"
-        reference = teacher(setting.method)
-        if setting == reference:
+        if setting == teacher(setting.method):
             return "1"
-        return show(self.stats.gain_recovery(*(self.by_seed(s) for s in (setting, reference, INPUT))), 3)
+        fp32 = self.quality.teachers(self.task, self.split, "psnr", setting)
+        return show(self.stats.gain_recovery(self.by_seed(setting), fp32, self.by_seed(INPUT)), 3)
 
     def against(self, setting: Setting, reference: Setting) -> str | Interval:
         """Paired PSNR difference to a reference, with its interval; a dash where there is no other reference."""
