@@ -21,6 +21,7 @@ SET_NAMES = {
     "cbsd68": "CBSD68",
     "kodak24": "Kodak24",
     "lol-v1": "LOL-v1",
+    "lol-eval15": "LOL-v1",
     "cc-nam": "CC",
     "reside-sots": "SOTS indoor",
     "reside-sots-outdoor": "SOTS outdoor",

@@ -37,7 +37,8 @@ def recovery(results: Results) -> Drawing:
             axis.annotate(
                 text, (found.estimate, place), (0, 5), textcoords="offset points", ha="center", fontsize=6, bbox=white
             )
-        axis.set_title(f"{set_name(*where)}\nFP32 {(fp32 - degraded).mean():+.1f} dB, n = {len(fp32)}", fontsize=7)
+        title = f"{set_name(*where).replace(', ', chr(10))}\nFP32 {(fp32 - degraded).mean():+.1f} dB\nn = {len(fp32)}"
+        axis.set_title(title, fontsize=7)
         axis.grid(False, axis="y")
         axis.margins(x=0.12)
     axes[0][0].set_yticks(range(len(shown)), [label(s.method) + (" INT8" if s.bits == "W8A8" else "") for s in shown])
