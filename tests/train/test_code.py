@@ -13,7 +13,11 @@ import pytest
 from qdr.suite.train import code
 
 QAT = ("qdr.models.efm", "qdr.quant.prepare", "qdr.quant.layers", "qdr.quant.quantizers.lsq", "qdr.distill.balancers.fixed")
-PYTHONS = [sys.executable, *filter(None, map(shutil.which, ("python3.11", "python3.12", "python3.13", "python3.14")))]
+FOUND = filter(None, map(shutil.which, ("python3.11", "python3.12", "python3.13", "python3.14")))
+PYTHONS = [
+    sys.executable,
+    *(python for python in FOUND if not subprocess.run([python, "-c", ""], capture_output=True).returncode),
+]
 
 
 @pytest.fixture

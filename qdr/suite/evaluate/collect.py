@@ -8,6 +8,7 @@ provenance.json says who made them, and which engines quality came from. Every f
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from typing import Any
 from qdr.rows import read_lines, read_rows, write_json, write_rows
 from qdr.suite import paths, provenance
 from qdr.suite.config import Config
-from qdr.suite.evaluate.conflict import COLUMNS
 from qdr.suite.methods import NONE
 from qdr.suite.train.plan import Run, plan, run_folder
 
@@ -24,8 +24,10 @@ def collect(config: Config) -> None:
     """Write results/<profile>/*.csv and provenance.json."""
     results = paths.results(config.profile)
     for kind in ("quality", "parity", "numerics", "features", "conflict", "detection"):
-        rows = [row for task in config.tasks for row in read_rows(paths.rows(kind, task))]
-        write_rows(results / f"{kind}.csv", rows, COLUMNS)  # of conflict.csv there are none without QDR
+        sources = [paths.rows(kind, task) for task in config.tasks]
+        rows = [row for source in sources for row in read_rows(source)]
+        header = next(csv.reader([sources[0].read_text(encoding="utf-8").partition("\n")[0]]))
+        write_rows(results / f"{kind}.csv", rows, header)  # of conflict.csv there are none without QDR
     write_rows(results / "sensitivity.csv", list(read_rows(paths.rows("sensitivity", config.bench.task))))
     runs = [run for task in config.tasks for run in plan(config, task)]
     write_rows(results / "training.csv", [row for run in runs if run.recipe.tool == NONE for row in _training(config, run)])
