@@ -121,11 +121,7 @@ def reconstruct(
             learned integers.
     """
     how = METHODS[check_choice("reconstruction", method, METHODS)]
-    model.eval()
-    set_mode(model)
-    original = copy.deepcopy(model).requires_grad_(False)
-    set_mode(original, "float")
-    data = _tiles(images).to(next(model.parameters()).device)
+    original, data = _reference(model, images)
     parts = _parts(original, data[:2], how.blocks)
     rectified = set() if how.blocks else _rectified(original, data[:2], set(parts))
     gradients = _gradients(model, original, data, parts) if how.weighted else {}
@@ -144,11 +140,7 @@ def correct_biases(model: nn.Module, images: Sequence[Tensor]) -> None:
 
     `images` as of `reconstruct`. A layer without a bias stays as it is.
     """
-    model.eval()
-    set_mode(model)
-    original = copy.deepcopy(model).requires_grad_(False)
-    set_mode(original, "float")
-    data = _tiles(images).to(next(model.parameters()).device)
+    original, data = _reference(model, images)
     for name, calls in _parts(original, data[:2], blocks=False).items():
         layer = model.get_submodule(name)
         assert isinstance(layer, QuantConv2d)
@@ -157,6 +149,15 @@ def correct_biases(model: nn.Module, images: Sequence[Tensor]) -> None:
             axis = 1 if layer.weight.dim() == 4 else off.dim() - 1  # of the channels
             with torch.no_grad():
                 layer.real_bias.add_(off.mean(dim=[d for d in range(off.dim()) if d != axis]))
+
+
+def _reference(model: nn.Module, images: Sequence[Tensor]) -> tuple[nn.Module, Tensor]:
+    """The FP32 form of a calibrated `model`, which goes to fake quantization, and tiles of the images, on its device."""
+    model.eval()
+    set_mode(model)
+    original = copy.deepcopy(model).requires_grad_(False)
+    set_mode(original, "float")
+    return original, _tiles(images).to(next(model.parameters()).device)
 
 
 def soft(v: Tensor) -> Tensor:

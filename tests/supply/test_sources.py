@@ -17,7 +17,6 @@ OPENERS = {
     "PIL.Image.open": {
         "qdr/restore/walk.py",
         "qdr/images/decode.py",
-        "qdr/suite/data/loader.py",  # after `read_image` of the same file
         "qdr/suite/data/degrade/camera.py",  # from memory
     },
     "tifffile.TiffFile": {"qdr/restore/deep.py"},

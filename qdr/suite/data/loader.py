@@ -16,11 +16,10 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from qdr.errors import QdrError
-from qdr.images.pairs import match, read_image, read_pair, with_targets
+from qdr.images.pairs import match, read_grey, read_pair, with_targets
 from qdr.suite import paths
 
 
@@ -79,10 +78,7 @@ class PairSet:
 
     def truth(self, name: str) -> NDArray[np.uint8]:
         """The degradation map of an image, uint8 [h, w]."""
-        path = self.folder / "truth" / f"{name}.png"
-        read_image(path)
-        with Image.open(path) as image:
-            return np.asarray(image.convert("L"))
+        return read_grey(self.folder / "truth" / f"{name}.png")
 
     def batches(
         self, steps: int, batch: int, patch: int, seed: int, start: int = 0, share: tuple[int, int] | None = None

@@ -16,7 +16,7 @@ from qdr.models import TASKS
 from qdr.suite.config import BITS, SCENES
 from qdr.suite.methods import catalogue, recipe
 from qdr.suite.report.load import QUALITY, load
-from qdr.suite.train.plan import TEACHERS
+from qdr.suite.train.plan import teacher_seed
 
 Values = NDArray[np.float64]
 TASK_LABELS = {"lowlight": "Low light", "dehaze": "Haze", "derain": "Rain", "denoise": "Noise"}
@@ -150,7 +150,7 @@ class Quality:
         theirs = self._rows(task, split, metric, teacher(setting.method), PROTOCOL)
         table = theirs.pivot(index="seed", columns="image", values="value")
         seeds = sorted(self._rows(task, split, metric, setting, PROTOCOL)["seed"].unique())
-        return table.loc[[seed // TEACHERS for seed in seeds]].to_numpy(np.float64)
+        return table.loc[[teacher_seed(seed) for seed in seeds]].to_numpy(np.float64)
 
     def seeds(self, task: str, split: str, metric: str, setting: Setting) -> Values:
         """The mean over images of each seed."""

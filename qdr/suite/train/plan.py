@@ -62,12 +62,21 @@ class Run:
         return self._teacher(self.recipe.teacher)
 
     def _teacher(self, method: str) -> Run:
-        return teacher(self.task, method, self.seed // TEACHERS)
+        return teacher(self.task, method, teacher_seed(self.seed))
 
 
 def run_folder(run: Run) -> Path:
     """Where a run is kept."""
     return (paths.teachers if run.recipe.scratch else paths.runs)(run.task) / run.name
+
+
+def teacher_seed(seed: int) -> int:
+    """The seed of the teacher that students of a seed start from.
+
+    >>> teacher_seed(9), teacher_seed(10)
+    (0, 1)
+    """
+    return seed // TEACHERS
 
 
 def teacher(task: str, method: str, seed: int = 0) -> Run:
