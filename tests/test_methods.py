@@ -59,6 +59,8 @@ def test_a_variation_changes_one_key() -> None:
         ("a: {label: A, start: fp64}", "a.start: 'fp64' is not an FP32 method"),
         ("a: {label: A, start: scratch, places: [output]}", "has no teacher"),
         ("a: {label: A, granularity: pixel}", "must be 'channel' or 'tensor'"),
+        ("a: {label: A, additions: fp16}", "a.additions must be 'int8' or 'float', got 'fp16'"),
+        ("a: {label: A, learns: steps}", "a.learns must be 'all' or 'scales', got 'steps'"),
         ("a: {label: A, weight_observer: percentile}", "a.weight_observer must be 'minmax' or 'mse', got 'percentile'"),
         ("fp32: {label: F, start: scratch}\na: {label: A, labels: false}", "the teacher's output is the target"),
         ("a: {label: A, quantizer: lsq, reconstruct: qdrop}", "are for quantized models without training"),

@@ -34,12 +34,16 @@ class QuantizerConfig:
         granularity: of weights, "channel" (a scale per output channel) or "tensor".
         observer: how the scales of activations are calibrated, a name of `qdr.quant.observers`.
         weight_observer: how those of weights are, "minmax" or "mse".
+        additions: "int8", where an engine fuses an addition with the layer in front of it (and where a network marks its
+            tensors itself), or "float": what is added, and with it the residual stream, stays in floating point, as in most
+            papers on few bits, and is quantized only in front of each layer.
     """
 
     quantizer: str = "lsq"
     granularity: str = "channel"
     observer: str = "mse"
     weight_observer: str = "mse"
+    additions: str = "int8"
 
 
 @dataclass(frozen=True)

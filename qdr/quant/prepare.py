@@ -102,6 +102,8 @@ def insert(
         _nest(model)
     before = _run(model, image)
     folded = fold(model, record(model, image, traced=False))
+    if config.additions == "float":
+        _unmark(model)
     marked = any(isinstance(module, QuantPoint) for module in model.modules())
     recording = record(model, image, traced=not marked)
     if strict:
@@ -109,7 +111,7 @@ def insert(
     layers = {op.module: op for op in recording.ops if refusal(op.module) == "" and op.name not in keep}
     quantized = {layer for layer in layers if layer is not None}
     make = partial(_point, config, device)
-    share = not marked and usual.activations == 8
+    share = not marked and usual.activations == 8 and config.additions == "int8"
     tensors = shared_inputs(recording, quantized) if share else set()
     fed, additions = place(model, recording, tensors, quantized, partial(make, usual))
     for op in recording.ops:
@@ -241,6 +243,12 @@ def set_mode(model: nn.Module, mode: Mode = "quantize") -> None:
         module.mode = mode
         if isinstance(module, ActivationQuantizer):
             module.forget()
+
+
+def _unmark(model: nn.Module) -> None:
+    """Take a network's own marks out of it."""
+    for point in [module for module in model.modules() if isinstance(module, QuantPoint)]:
+        replace(model, point, nn.Identity())
 
 
 def _point(config: QuantizerConfig, device: torch.device, rule: Rule) -> ActivationQuantizer:

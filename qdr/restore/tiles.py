@@ -18,6 +18,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from qdr.errors import QdrError
@@ -27,7 +28,8 @@ from qdr.runtimes.session import MULTIPLE, Runs, restore_block
 Pixels = NDArray[Any]  # uint8 or uint16, [h, w] grey or [h, w, 3] RGB
 BUDGET = 400 * 2**20  # bytes of activations: with two 24-megapixel images and a runtime the process is below 1 GiB
 LARGEST = 2**20  # pixels restored at once at most by `auto`
-POOLED_HALO = 64  # pixels, for models that see the whole image and are not exact in tiles anyway
+POOLED_BUDGET = 8 * 2**30  # the same for models that see the whole image: of an EFM 27 megapixels, in OpenVINO a third of it
+POOLED_HALO = 64  # pixels, where such a model's image is cut all the same
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,9 @@ def tiling(needs: Footprint, tile: str, fixed: tuple[int, int] | None = None) ->
         return Tiling(multiple, halo, None)
     if tile == "auto":
         pixels = min(LARGEST, int(BUDGET / max(needs.bytes_per_pixel, 1)))
+        if needs.reach is None:  # in tiles each would get a look of its own
+            most = min(POOLED_BUDGET, psutil.virtual_memory().available // 2)
+            pixels = max(pixels, int(most / max(needs.bytes_per_pixel, 1)))
         return Tiling(multiple, halo, max(smallest, math.isqrt(pixels) // multiple * multiple), whole=pixels)
     if not tile.isdigit():
         raise QdrError(f"--tile must be auto, none or a side in pixels, got {tile!r}")

@@ -33,7 +33,9 @@ class Recipe:
         granularity: "channel" or "tensor", for weights.
         observer: how the scales of activations are calibrated.
         weight_observer: how those of weights are, "minmax" or "mse".
+        additions: "int8", or "float": the residual stream stays in floating point.
         trains: False stops after calibration (PTQ).
+        learns: "all", or "scales": the weights stay, the quantizers' steps alone are trained.
         equalize: cross-layer equalisation before calibration, bias correction after.
         reconstruct: after calibration, a name of `qdr.quant.reconstruct.METHODS`, or "none".
         places: where it distils: output, encoder, bottleneck, decoder, all.
@@ -53,7 +55,9 @@ class Recipe:
     granularity: str = "channel"
     observer: str = "mse"
     weight_observer: str = "mse"
+    additions: str = "int8"
     trains: bool = True
+    learns: str = "all"
     equalize: bool = False
     reconstruct: str = NONE
     places: list[str] = field(default_factory=list)
@@ -68,7 +72,7 @@ class Recipe:
     @property
     def quantization(self) -> QuantizerConfig:
         """Quantizer and observers, as `qdr.quantize` takes them."""
-        return QuantizerConfig(self.quantizer, self.granularity, self.observer, self.weight_observer)
+        return QuantizerConfig(self.quantizer, self.granularity, self.observer, self.weight_observer, self.additions)
 
     @property
     def quantized(self) -> bool:
@@ -131,10 +135,14 @@ def _check(name: str, recipe: Recipe, found: dict[str, Recipe]) -> None:
     for key, other in (("start", recipe.start), ("teacher", recipe.teacher)):
         if other not in (SCRATCH, "self") and not (other in found and found[other].scratch):
             raise QdrError(f"{name}.{key}: {other!r} is not an FP32 method trained from scratch")
-    if recipe.granularity not in ("channel", "tensor"):
-        raise QdrError(f"{name}.granularity must be 'channel' or 'tensor', got {recipe.granularity!r}")
-    if recipe.weight_observer not in ("minmax", "mse"):
-        raise QdrError(f"{name}.weight_observer must be 'minmax' or 'mse', got {recipe.weight_observer!r}")
+    for key, choices in (
+        ("granularity", ("channel", "tensor")),
+        ("weight_observer", ("minmax", "mse")),
+        ("additions", ("int8", "float")),
+        ("learns", ("all", "scales")),
+    ):
+        if (value := getattr(recipe, key)) not in choices:
+            raise QdrError(f"{name}.{key} must be {' or '.join(map(repr, choices))}, got {value!r}")
     if recipe.scratch and recipe.places:
         raise QdrError(f"{name}: a method trained from scratch has no teacher; drop `places` or set `start`")
     if (recipe.equalize or recipe.reconstruct != NONE) and (recipe.quantizer == NONE or recipe.trains):

@@ -87,6 +87,24 @@ def test_white_noise_has_the_drawn_deviation(photos: Tensor, monkeypatch: pytest
     assert float((batched.noise(generator(), grey, grey) - grey).std()) == pytest.approx(25 / 255, rel=0.02)
 
 
+def test_targets_of_low_light_are_well_exposed_by_a_tone_curve(photos: Tensor) -> None:
+    some = photos[photos.mean(dim=(1, 2, 3)) > 0.3]  # the darkest would need a steeper curve than is drawn
+    bright = batched.well_exposed(generator(), some)
+    assert len(some) > 3
+    assert ((bright.mean(dim=(1, 2, 3)) > 0.38) & (bright.mean(dim=(1, 2, 3)) < 0.52)).all()
+    for before, after in zip(some, bright, strict=True):
+        order = before.flatten().argsort()
+        assert (after.flatten()[order].diff() >= 0).all()  # one curve for all pixels
+    assert torch.allclose(bright * 255, (bright * 255).round(), atol=1e-3)
+
+
+def test_a_batchs_target_is_what_its_kind_restores(split: PairSet) -> None:
+    dark = PairSet(split.folder, split.names, split.inputs, [image // 3 for image in split.targets])
+    means = {kind: next(OnlineSet(dark, kind, CPU).batches(1, 4, 32, 0))[1].mean(dim=(1, 2, 3)) for kind in BATCHED}
+    assert (means["low-light"] > 0.38).all()
+    assert all((means[kind] < 0.2).all() for kind in BATCHED if kind != "low-light")
+
+
 def test_haze_is_koschmieders_equation(photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     draws = iter([0.5, 0.8, 0.0])  # exponent of the transmission, airlight, noise
     monkeypatch.setattr(batched, "_uniform", lambda rng, n, low, high: torch.full((n, 1, 1, 1), next(draws)))

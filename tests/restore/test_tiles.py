@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 from scipy.ndimage import uniform_filter
 
 from qdr.errors import QdrError
+from qdr.restore import tiles
 from qdr.restore.footprint import Footprint
 from qdr.restore.restorer import Restorer
 from qdr.restore.tiles import Tiling, cuts, restore_pixels, tiling
@@ -140,13 +142,19 @@ def test_grey_is_the_luma_of_three_equal_channels(int8: Path) -> None:
 
 
 def test_auto_is_whole_up_to_a_megapixel_and_smaller_for_heavier_models(int8: Path) -> None:
-    light, heavy = tiling(Footprint(8, 65, 316, True), "auto"), tiling(Footprint(8, None, 2332, True), "auto")
+    light, heavy = tiling(Footprint(8, 65, 316, True), "auto"), tiling(Footprint(8, 65, 2332, True), "auto")
     assert (light.whole, light.side, light.halo) == (2**20, 1024, 80)
     assert heavy.side is not None
     assert heavy.side < 512
     session = Blur(3)
     restore_pixels(session, np.zeros((1000, 1000, 3), np.uint8), light)
     assert session.shapes == {(1, 3, 1008, 1008)}
+
+
+@pytest.mark.parametrize(("free", "pixels"), [(64 * 2**30, 27183337), (4 * 2**30, 6795834), (0, 2**20)])
+def test_what_sees_the_whole_image_is_cut_where_memory_ends(free: int, pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiles.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    assert tiling(Footprint(8, None, 316, True), "auto").whole == pixels
 
 
 def test_an_engine_of_one_size_gets_that_size(int8: Path) -> None:

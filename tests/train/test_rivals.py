@@ -36,6 +36,18 @@ def test_a_reconstructed_model_is_stored_and_read_like_any_other(
         assert not torch.equal(weights[method][name], weights["ptq"][name])
 
 
+def test_learned_steps_alone_leave_the_weights(settings: config.Config, pairs: Path) -> None:
+    make(settings, FP32)
+    found = {}
+    for method in ("ptq", "steps-free"):
+        run = Run("derain", method, "W4A4", "all", 0)
+        make(settings, run)
+        found[method] = load_file(run_folder(run) / "model.safetensors")
+    before, after = found["ptq"], found["steps-free"]
+    moved = {name.rpartition(".")[2] for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"log_scale"}
+
+
 @pytest.mark.parametrize(
     ("method", "used"),
     [

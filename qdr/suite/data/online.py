@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from qdr.errors import QdrError, check_choice
-from qdr.suite.data.degrade.batched import BATCHED
+from qdr.suite.data.degrade.batched import BATCHED, TARGETS
 from qdr.suite.data.loader import PairSet
 
 PAIRS = "pairs"
@@ -60,6 +60,8 @@ class OnlineSet:
             places = self._places(np.random.default_rng((seed, step)), batch, patch)
             crops = self._pixels[places].permute(0, 3, 1, 2).float().div(255)
             clean, beside = crops[:, :3].contiguous(), crops[:, 3:]
+            if self.kind in TARGETS:
+                clean = TARGETS[self.kind](rng, clean)
             degraded = beside if self.kind == PAIRS else BATCHED[self.kind](rng, clean, beside)
             taken = slice(*share) if share else slice(None)
             yield degraded[taken], clean[taken]

@@ -31,7 +31,7 @@ from qdr.images.tensor import to_tensor
 from qdr.quant.equalize import equalize
 from qdr.quant.policy import describe
 from qdr.quant.prepare import calibrate, link, prepare, set_mode
-from qdr.quant.quantizers import QUANTIZERS
+from qdr.quant.quantizers import QUANTIZERS, Quantizer
 from qdr.quant.reconstruct import correct_biases, reconstruct
 from qdr.seed import derive, seed_everything
 from qdr.suite import paths
@@ -111,6 +111,10 @@ def train_model(
     objective = Objective(recipe, model, guide, config.distill.every, schedule.steps, schedule.loss)
     if recipe.quantized:
         _quantize(model, run, _calibration(data, config.quant.calibration), seed, partial(show, run.title))
+    if recipe.learns == "scales":
+        model.requires_grad_(False)
+        for quantizer in (module for module in model.modules() if isinstance(module, Quantizer)):
+            quantizer.requires_grad_(quantizer.learns)
     if not recipe.trains:
         return model, [{"step": 0} | ({"val_psnr": validate(model, validation)} if validation else {})]
     own = config.quant.lr_scales, config.distill.lr_balance, schedule.muon, config.quant.lr_offsets
