@@ -35,7 +35,7 @@ def test_the_files_that_the_design_names_exist() -> None:
 
 
 def test_the_table_of_profiles_is_their_heads(project: Path) -> None:
-    told = dict(re.findall(r"^\| (\w+) \| (Command: .*?) \|$", text("reproduce"), re.MULTILINE))
+    told = dict(re.findall(r"^\| ([\w-]+) \| (Command: .*?) \|$", text("reproduce"), re.MULTILINE))
     heads = {}
     for path in (project / "profiles").glob("*.yaml"):
         head = " ".join(re.findall(r"^# ?(.*)", path.read_text().split("\nprofile:")[0], re.MULTILINE))

@@ -14,7 +14,7 @@ from torch import nn
 from qdr.export.qdq import Exporter
 from qdr.models.blocks import QuantPoint, stride
 from qdr.quant.policy import QuantizerConfig
-from qdr.quant.prepare import calibrate, freeze, prepare
+from qdr.quant.prepare import calibrate, prepare
 from qdr.runtimes.session import open_session, restore
 from tests.networks import small_efm
 
@@ -34,7 +34,6 @@ def test_the_file_adds_floats_and_convolves_integers(tmp_path: Path) -> None:
     model = calibrated(small_efm(), FLOAT)
     assert not any(isinstance(module, QuantPoint) for module in model.modules())
     file = tmp_path / "efm.onnx"
-    freeze(model)
     Exporter().write(model, file, "efm", stride(model))
     graph = onnx.load(file).graph
     maker = {name: node.op_type for node in graph.node for name in node.output}
@@ -50,7 +49,6 @@ def test_the_engine_computes_what_training_simulates(tmp_path: Path) -> None:
     model = calibrated(small_efm(), FLOAT)
     with torch.no_grad():
         simulated = model(image()).clamp(0, 1)[0].permute(1, 2, 0).numpy()
-    freeze(model)
     Exporter().write(model, tmp_path / "efm.onnx", "efm", stride(model))
     pixels = np.rint(image()[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
     restored = restore(open_session("exact", tmp_path / "efm.onnx", "int8", 1), pixels)

@@ -37,7 +37,9 @@ def export_all(config: Config) -> None:
 
 
 def _architecture(run: Run) -> str:
-    return f"{run.recipe.model}-{run.recipe.quantized}"
+    """What has one graph, whatever its numbers."""
+    recipe = run.recipe
+    return f"{recipe.model}-{recipe.quantized}-{recipe.additions}"
 
 
 def _trace(config: Config, run: Run) -> ModelProto:
