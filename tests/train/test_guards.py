@@ -14,7 +14,7 @@ from qdr.models.efm import EFM
 from qdr.suite import config, paths
 from qdr.suite.data.loader import PairSet
 from qdr.suite.train.checkpoint import read_state
-from qdr.suite.train.guards import LIMIT, Guard, collapsed, dead_channels, finite, first_nonfinite, scales
+from qdr.suite.train.guards import LIMIT, Guard, collapsed, dead_channels, finite, first_nonfinite, flushed, scales
 from qdr.suite.train.plan import Run, run_folder
 from qdr.suite.train.run import make
 from tests.networks import quantized
@@ -155,3 +155,25 @@ def test_finite() -> None:
     assert finite([torch.zeros(3), torch.tensor([1])])
     assert not finite([torch.zeros(3), torch.tensor([torch.nan])])
     assert not finite([torch.tensor([torch.inf])])
+
+
+def subnormal() -> float:
+    return float(torch.full((1,), 1e-38) / 1e3)
+
+
+def test_subnormal_numbers_are_zero_inside_alone() -> None:
+    assert subnormal() > 0
+    with flushed():
+        assert subnormal() == 0
+        with flushed():
+            pass
+        assert subnormal() == 0
+    assert subnormal() > 0
+
+
+def test_training_flushes_them(settings: config.Config, pairs: Path) -> None:
+    seen = []
+    make(settings, Run("derain", "fp32", "FP32", "all", 0), lambda *_: seen.append(subnormal()))
+    assert seen
+    assert set(seen) == {0.0}
+    assert subnormal() > 0

@@ -31,6 +31,7 @@ from qdr.suite.detection.network import STRIDE, CentreNet, detection_loss, targe
 from qdr.suite.detection.objects import CLASSES, place
 from qdr.suite.train.checkpoint import save_run
 from qdr.suite.train.display import Show, nowhere
+from qdr.suite.train.guards import flushed
 from qdr.suite.train.loop import use_bf16
 
 CROP = 128
@@ -77,6 +78,7 @@ def _crops(path: Path, seed: int) -> list[Labelled]:
     return crops
 
 
+@flushed()
 def fit(
     model: nn.Module, crops: list[Labelled], steps: int, batch: int, seed: int, show: Callable[[int, int], None]
 ) -> list[dict[str, float]]:

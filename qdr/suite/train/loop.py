@@ -23,11 +23,12 @@ from qdr.suite.data.loader import Batches, PairSet
 from qdr.suite.train import stop
 from qdr.suite.train.average import Average
 from qdr.suite.train.checkpoint import Metrics, Progress
-from qdr.suite.train.guards import Guard, finite
+from qdr.suite.train.guards import Guard, finite, flushed
 from qdr.suite.train.objective import Objective
 from qdr.suite.train.optim import learning_rate, set_learning_rate
 
 
+@flushed()
 def fit(
     model: nn.Module,
     objective: Objective,
