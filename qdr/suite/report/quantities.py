@@ -24,7 +24,7 @@ from typing import Any
 from qdr.errors import QdrError, nearest
 from qdr.suite import config, paths
 from qdr.suite.config import BITS
-from qdr.suite.evaluate.stats import Interval, Paired, holm, rank
+from qdr.suite.evaluate.stats import Interval, Paired, Values, holm, rank
 from qdr.suite.methods import recipe
 from qdr.suite.report.detection import Detection
 from qdr.suite.report.load import FEATURES, LATENCY, SENSITIVITY, load
@@ -78,9 +78,7 @@ def quantities(profile: str) -> Mapping[str, Any]:
             if not len(values):
                 continue
             model, habit = _model(setting), quality.habit(*where)
-            gained, whole = (
-                float((v - degraded).mean()) for v in (values, quality.values(*where, "psnr", teacher(setting.method)))
-            )
+            gained, whole = (float(v.mean() - degraded.mean()) for v in (values, _reference(quality, where, setting)))
             found.put(float(values.mean()), "psnr", name, model)
             found.put(gained, "gain", name, model)
             found.put(gained / whole if whole else float("nan"), "recovery", name, model)
@@ -104,6 +102,12 @@ def quantities(profile: str) -> Mapping[str, Any]:
         if side == min(side for side, *_ in faster):
             found.put(ratio, "speed_up", *map(str, case))
     return found
+
+
+def _reference(quality: Quality, where: tuple[str, str], setting: Setting) -> Values:
+    """FP32's values: of the teachers that a setting's students started from, else of all."""
+    own = setting.method != INPUT.method and not recipe(setting.method).scratch
+    return quality.teachers(*where, "psnr", setting) if own else quality.values(*where, "psnr", teacher(setting.method))
 
 
 def _sets(quality: Quality) -> dict[str, tuple[str, str]]:
