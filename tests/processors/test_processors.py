@@ -112,8 +112,10 @@ def test_emulated_aarch64(tmp_path: Path, here: Judged, cpu: str) -> None:
     found = judge(tmp_path, "openvino,onnxruntime", FILES, qemu, PYTHONPATH=f"{SYSROOT}/site")
     assert not found.saturates
     assert found.right("onnxruntime", "A8") == {True}
-    worst = max(verdicts["openvino"]["mean"] for verdicts in found.verdicts.values())
-    assert worst < 0.7  # rounding that falls to the other side, magnified most by the weights for noise
+    verdicts = {stem: engines["openvino"] for stem, engines in found.verdicts.items()}
+    off = {stem: verdict["mean"] for stem, verdict in verdicts.items() if not verdict["right"]}
+    assert off.keys() == {"denoise-W7A8"}  # rounding that falls to the other side, which weights for noise magnify
+    assert off["denoise-W7A8"] < 0.7
     _parity(found, here)
 
 
